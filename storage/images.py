@@ -1,0 +1,71 @@
+"""Image and mask files as arrays."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L"})
+
+
+class UnreadableImageError(ValueError):
+    """Bytes that are not a whole image of a supported kind."""
+
+
+def decode_image(content: bytes) -> tuple[NDArray[np.uint8], str]:
+    """RGB image (H, W, 3) uint8, and the mode of the file.
+
+    Orientation tags are applied, transparency is dropped, 16-bit values keep their high byte.
+
+    Raises:
+        UnreadableImageError: truncated, empty, not an image, or of an unsupported mode.
+    """
+    picture = _open(content)
+    if picture.mode in _SIXTEEN_BIT:
+        values = _sixteen_bit(picture) >> 8
+        return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2), picture.mode
+    if picture.mode == "F":
+        raise UnreadableImageError("floating-point pixels have no fixed scale: save it with 8 or 16 bits")
+    return np.asarray(picture.convert("RGB")), picture.mode
+
+
+def decode_mask(content: bytes) -> NDArray[np.bool_]:
+    """Mask (H, W), True above half of the file's scale.
+
+    Raises:
+        UnreadableImageError: as for `decode_image`.
+    """
+    picture = _open(content)
+    if picture.mode in _SIXTEEN_BIT:
+        return np.asarray(_sixteen_bit(picture) > 32767)
+    return np.asarray(picture.convert("L")) > 127
+
+
+def encode_png(values: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) or (H, W) uint8 as a PNG file."""
+    sink = io.BytesIO()
+    Image.fromarray(values).save(sink, format="PNG")
+    return sink.getvalue()
+
+
+def _open(content: bytes) -> Image.Image:
+    if not content:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+            return ImageOps.exif_transpose(picture)
+    except Exception as error:  # decoders raise what they like on damaged bytes
+        reason = "not an image" if isinstance(error, UnidentifiedImageError) else str(error)
+        raise UnreadableImageError(reason) from error
+
+
+def _sixteen_bit(picture: Image.Image) -> NDArray[np.int64]:
+    values = np.asarray(picture).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        raise UnreadableImageError("integer pixels beyond 16 bits: save it with 8 or 16 bits")
+    return values

@@ -1,0 +1,154 @@
+"""Append-only rows of arrays: each batch is an immutable Zarr group, recorded after its data is on disk.
+
+    GROUP/group.json            what the rows are
+    GROUP/segments/ID/ARRAY     Zarr 3, one row a chunk, one shard an array; zstd, then crc32c
+    GROUP/records/ID.parquet    one line a row of the segment, its key in column `sha256`; written last
+
+What has no record does not exist. A segment has one writer and is never changed, so batches, categories
+and processes can append at the same time.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from storage.errors import DamagedStoreError
+from storage.layout import Store
+from storage.tables import read_table, table_bytes
+
+
+class Segments:
+    """Rows of arrays under `group`, found by a SHA-256."""
+
+    def __init__(self, store: Store, group: Path) -> None:
+        """Open the group, which need not exist yet; what others append later is seen after `refresh`."""
+        self._store = store
+        self._group = group
+        self._arrays: dict[tuple[str, str], zarr.Array[Any]] = {}
+
+    def describe(self, description: Mapping[str, Any]) -> None:
+        """Keep a readable statement of what the rows are beside them."""
+        path = self._group / "group.json"
+        if not path.exists():
+            self._store.write(path, json.dumps(description, indent=1, sort_keys=True).encode())
+
+    def append(self, rows: pa.Table, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Write a batch of B rows: `rows` with a column `sha256`, and arrays (B, ...) by name.
+
+        Raises:
+            ValueError: lengths differ, or a value is not finite (NaN marks what was never written).
+        """
+        segment = f"{time.time_ns():016x}-{secrets.token_hex(4)}"
+        for name, values in arrays.items():
+            if len(values) != rows.num_rows:
+                raise ValueError(f"array {name} has {len(values)} rows for {rows.num_rows} records")
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f"{name} has values that {values.dtype} cannot hold: use --dtype float32, "
+                    "or weights that fit the backbone"
+                )
+        zarr_group = zarr.create_group(self._segment(segment))
+        for name, values in arrays.items():
+            array = zarr_group.create_array(
+                name,
+                shape=values.shape,
+                chunks=(1, *values.shape[1:]),
+                shards=values.shape,
+                dtype=values.dtype,
+                fill_value=np.nan,
+                compressors=[ZstdCodec(level=1), Crc32cCodec()],
+            )
+            array[:] = values
+        self._store.write(self._record(segment), table_bytes(rows))
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Forget the records read so far."""
+        self.__dict__.pop("_rows", None)
+
+    @cached_property
+    def _rows(self) -> dict[str, tuple[str, int, dict[str, Any]]]:
+        """Segment, row and record of each key; the first record of a key counts."""
+        found: dict[str, tuple[str, int, dict[str, Any]]] = {}
+        for path in self._store.entries(self._group / "records", ".parquet"):
+            try:
+                lines = read_table(path).to_pylist()
+            except (pa.ArrowException, OSError) as error:
+                raise DamagedStoreError(path, error, self._store.root) from error
+            for row, line in enumerate(lines):
+                found.setdefault(line["sha256"], (path.stem, row, line))
+        return found
+
+    def __contains__(self, sha256: object) -> bool:
+        """Whether a row with this key is recorded."""
+        return sha256 in self._rows
+
+    def __len__(self) -> int:
+        """Number of distinct keys."""
+        return len(self._rows)
+
+    def record(self, sha256: str) -> dict[str, Any]:
+        """The record of a key; KeyError if there is none."""
+        return self._rows[sha256][2]
+
+    def read(self, sha256: str, array: str) -> NDArray[Any]:
+        """One row of one array.
+
+        Raises:
+            KeyError: no such key.
+            DamagedStoreError: the chunk is missing or fails its checksum.
+        """
+        segment, row, _ = self._rows[sha256]
+        return self._read(segment, array, row)
+
+    def damaged(self) -> list[tuple[list[Path], str]]:
+        """Segments that do not read back whole: their files, the record first, and the reason."""
+        found = []
+        for record in self._store.entries(self._group / "records", ".parquet"):
+            segment = record.stem
+            try:
+                length = read_table(record).num_rows
+                names = sorted(zarr.open_group(self._segment(segment), mode="r").array_keys())
+                if not names:
+                    raise DamagedStoreError(self._segment(segment), "no array", self._store.root)
+                for name in names:
+                    for row in range(length):
+                        self._read(segment, name, row)
+            except (OSError, ValueError, pa.ArrowException, DamagedStoreError) as error:
+                found.append(([record, self._segment(segment)], str(error)))
+        return found
+
+    def unrecorded(self) -> list[Path]:
+        """Segments without a record: left by a writer that was killed, or still being written."""
+        recorded = {path.stem for path in self._store.entries(self._group / "records", ".parquet")}
+        return [path for path in self._store.entries(self._group / "segments") if path.name not in recorded]
+
+    def _read(self, segment: str, name: str, row: int) -> NDArray[Any]:
+        path = self._segment(segment) / name
+        try:
+            if (segment, name) not in self._arrays:
+                self._arrays[segment, name] = zarr.open_array(path, mode="r")
+            values = np.asarray(self._arrays[segment, name][row])
+        except (OSError, ValueError, RuntimeError, IndexError) as error:
+            raise DamagedStoreError(f"{path}, row {row},", error, self._store.root) from error
+        if np.isnan(values.flat[0]):
+            raise DamagedStoreError(f"{path}, row {row},", "its chunk is missing", self._store.root)
+        return values
+
+    def _segment(self, segment: str) -> Path:
+        return self._group / "segments" / segment
+
+    def _record(self, segment: str) -> Path:
+        return self._group / "records" / f"{segment}.parquet"

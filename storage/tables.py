@@ -1,0 +1,27 @@
+"""Parquet, to and from bytes, the same bytes for the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+
+def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
+    """Rows as a table of exactly `schema`; a column a row does not name is null."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """A table as a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return bytes(sink.getvalue())
+
+
+def read_table(path: Path) -> pa.Table:
+    """The table in one Parquet file, its checksums verified, whatever its folder is called."""
+    return pq.ParquetFile(path, page_checksum_verification=True).read()
