@@ -1,0 +1,160 @@
+"""What determines the result of an evaluation, and the values it may take."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any, Literal, get_args
+
+Protocol = Literal["paper", "full"]
+Fusion = Literal["concatenate", "average"]
+Upsampling = Literal["bilinear", "nearest"]
+Distance = Literal["squared", "euclidean"]
+FeatureDtype = Literal["float16", "float32"]
+
+EFFICIENTNET_LITE0 = "tf_efficientnet_lite0"
+RESNETS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+BACKBONES = (*RESNETS, EFFICIENTNET_LITE0)
+INPUT_SIZE = 224
+STRIDES = (4, 8, 16)
+MAX_METRIC_RESOLUTION = 4096
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+
+class ConfigurationError(ValueError):
+    """A setting out of its range; the message names it, its value and what it may be."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Geometry and scale of a backbone's input.
+
+    The image is resized to `resize` x `resize` pixels, its centre `crop` x `crop` is kept, and its channels,
+    scaled to 0..1, are normalised by `mean` and `std`.
+    """
+
+    resize: int
+    crop: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to compute scores; the defaults are those of the paper (arXiv 2005.02357v3, section 4).
+
+    Attributes:
+        backbone: a network pretrained on ImageNet.
+        weights: file of its state dict; None for the published weights.
+        protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224.
+        levels: strides of the pyramid's levels that are matched, finest first.
+        k_image: neighbours averaged in the image score (equation 2).
+        k_gallery: nearest images whose patches form the gallery.
+        kappa: nearest gallery patches averaged in the pixel score (equation 3); at most one image's patches.
+        fusion: "concatenate" matches all levels at once; "average" each on its own.
+        upsampling: how coarse levels reach the finest grid when they are concatenated.
+        distance: of patches, "squared" or its root, "euclidean".
+        sigma: standard deviation of the Gaussian filter, in pixels at metric resolution; 0 for none.
+        metric_resolution: side of anomaly maps and masks, in pixels.
+        dtype: of the stored features.
+    """
+
+    backbone: str = "wide_resnet50_2"
+    weights: str | None = None
+    protocol: Protocol = "paper"
+    levels: tuple[int, ...] = STRIDES
+    k_image: int = 50
+    k_gallery: int = 50
+    kappa: int = 1
+    fusion: Fusion = "concatenate"
+    upsampling: Upsampling = "bilinear"
+    distance: Distance = "squared"
+    sigma: float = 4.0
+    metric_resolution: int = 256
+    dtype: FeatureDtype = "float16"
+
+    def __post_init__(self) -> None:
+        """Check each setting; ConfigurationError names the first that is wrong."""
+        _one_of("backbone", self.backbone, BACKBONES)
+        _one_of("protocol", self.protocol, get_args(Protocol))
+        _one_of("fusion", self.fusion, get_args(Fusion))
+        _one_of("upsampling", self.upsampling, get_args(Upsampling))
+        _one_of("distance", self.distance, get_args(Distance))
+        _one_of("dtype", self.dtype, get_args(FeatureDtype))
+        _whole("k_image", self.k_image, 1, None)
+        _whole("k_gallery", self.k_gallery, 1, None)
+        _whole("metric_resolution", self.metric_resolution, 8, MAX_METRIC_RESOLUTION)
+        if not (isinstance(self.sigma, int | float) and 0 <= self.sigma < self.metric_resolution):
+            raise ConfigurationError(
+                f"sigma is {self.sigma!r}: it is a number of pixels from 0 (no filter) "
+                f"to below the metric resolution, {self.metric_resolution}"
+            )
+        if not self.levels:
+            raise ConfigurationError("levels is empty: name at least one of " + _listed(STRIDES))
+        for level in self.levels:
+            _one_of("level", level, STRIDES)
+        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
+        coarsest = self.levels[-1] if self.fusion == "average" else self.levels[0]
+        _whole("kappa", self.kappa, 1, (INPUT_SIZE // coarsest) ** 2)
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What an image goes through before the backbone."""
+        lite = self.backbone == EFFICIENTNET_LITE0
+        mean, std = (_LITE_MEAN, _LITE_STD) if lite else (_IMAGENET_MEAN, _IMAGENET_STD)
+        return Preprocessing(256 if self.protocol == "paper" else INPUT_SIZE, INPUT_SIZE, mean, std)
+
+    def feature_description(self, weights_sha256: str) -> dict[str, Any]:
+        """All that determines the features of an image."""
+        return {
+            "version": 1,
+            "backbone": self.backbone,
+            "weights_sha256": weights_sha256,
+            "preprocessing": dataclasses.asdict(self.preprocessing),
+            "levels": list(STRIDES),
+            "dtype": self.dtype,
+        }
+
+    def scoring_description(self) -> dict[str, Any]:
+        """All that determines an image's scores, given the features and the training images."""
+        names = ("levels", "k_image", "k_gallery", "kappa", "fusion", "upsampling", "distance", "sigma")
+        settings = {name: getattr(self, name) for name in (*names, "metric_resolution")}
+        return {"version": 1} | settings
+
+    def description(self) -> dict[str, Any]:
+        """Every setting by name."""
+        return dataclasses.asdict(self)
+
+
+def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
+    if value in allowed:
+        return
+    near = get_close_matches(str(value), [str(item) for item in allowed], n=3, cutoff=0.5)
+    hint = f"did you mean {_listed(near)}? " if near else ""
+    raise ConfigurationError(f"{name} is {value!r}: {hint}it is one of {_listed(allowed)}")
+
+
+def _whole(name: str, value: Any, low: int, high: int | None) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):
+        limits = f"{low} or more" if high is None else f"from {low} to {high}"
+        raise ConfigurationError(f"{name} is {value!r}: it is a whole number, {limits}")
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(str(value) for value in values)

@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tasks.core.matching import Pyramid, match, patch_scores
+
+SIZES = ((12, 20, 3), (6, 10, 5), (3, 5, 7))
+
+
+def pyramid(
+    rng: np.random.Generator, sizes: tuple[tuple[int, int, int], ...] = SIZES
+) -> list[NDArray[np.float32]]:
+    return [rng.normal(size=size).astype(np.float32) for size in sizes]
+
+
+def bilinear_oracle(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    """Half-pixel centres, edges repeated: one position at a time."""
+    rows, columns, channels = level.shape
+    out = np.zeros((height, width, channels))
+    for i, j in product(range(height), range(width)):
+        y = min(max((i + 0.5) * rows / height - 0.5, 0), rows - 1)
+        x = min(max((j + 0.5) * columns / width - 0.5, 0), columns - 1)
+        top, left = int(y), int(x)
+        below, right = min(top + 1, rows - 1), min(left + 1, columns - 1)
+        fy, fx = y - top, x - left
+        upper = level[top, left] * (1 - fx) + level[top, right] * fx
+        lower = level[below, left] * (1 - fx) + level[below, right] * fx
+        out[i, j] = upper * (1 - fy) + lower * fy
+    return out
+
+
+def nearest_oracle(level: NDArray[np.float32], height: int, width: int) -> NDArray[np.float64]:
+    rows, columns, channels = level.shape
+    out = np.zeros((height, width, channels))
+    for i, j in product(range(height), range(width)):
+        out[i, j] = level[i * rows // height, j * columns // width]
+    return out
+
+
+def match_oracle(
+    query: NDArray[np.float64], gallery: list[NDArray[np.float64]], kappa: int
+) -> NDArray[np.float64]:
+    """Every patch against every patch of every image."""
+    height, width, _ = query.shape
+    out = np.zeros((height, width, kappa))
+    for i, j in product(range(height), range(width)):
+        distances = [
+            float(((query[i, j] - image[a, b]) ** 2).sum())
+            for image in gallery
+            for a, b in product(range(image.shape[0]), range(image.shape[1]))
+        ]
+        out[i, j] = sorted(distances)[:kappa]
+    return out
+
+
+def concatenated(levels: Pyramid, upsampling: str) -> NDArray[np.float64]:
+    upsample = bilinear_oracle if upsampling == "bilinear" else nearest_oracle
+    height, width, _ = levels[0].shape
+    return np.concatenate([upsample(level, height, width) for level in levels], axis=2)
+
+
+@pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
+@pytest.mark.parametrize("kappa", [1, 4])
+def test_concatenated_levels_agree_with_plain_loops(upsampling: str, kappa: int) -> None:
+    rng = np.random.default_rng(1)
+    query, gallery = pyramid(rng), [pyramid(rng) for _ in range(3)]
+    (found,) = match(query, gallery, fusion="concatenate", upsampling=upsampling, kappa=kappa)  # type: ignore[arg-type]
+    expected = match_oracle(
+        concatenated(query, upsampling), [concatenated(image, upsampling) for image in gallery], kappa
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kappa", [1, 4])
+def test_levels_on_their_own_agree_with_plain_loops(kappa: int) -> None:
+    rng = np.random.default_rng(2)
+    query, gallery = pyramid(rng), [pyramid(rng) for _ in range(3)]
+    found = match(query, gallery, fusion="average", kappa=kappa)
+    assert len(found) == len(SIZES)
+    for level, squared in enumerate(found):
+        expected = match_oracle(
+            query[level].astype(np.float64), [image[level].astype(np.float64) for image in gallery], kappa
+        )
+        np.testing.assert_allclose(squared, expected, rtol=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    height=st.integers(1, 9),
+    width=st.integers(1, 9),
+    channels=st.integers(1, 6),
+    images=st.integers(1, 4),
+    kappa=st.integers(1, 3),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_odd_size_agrees_with_plain_loops(
+    height: int, width: int, channels: int, images: int, kappa: int, seed: int
+) -> None:
+    kappa = min(kappa, height * width)
+    rng = np.random.default_rng(seed)
+    query, *gallery = [pyramid(rng, ((height, width, channels),)) for _ in range(images + 1)]
+    (found,) = match(query, gallery, kappa=kappa)
+    expected = match_oracle(
+        query[0].astype(np.float64), [image[0].astype(np.float64) for image in gallery], kappa
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_more_queries_than_one_tile_agree_with_numpy() -> None:
+    rng = np.random.default_rng(3)
+    query, image = (
+        rng.normal(size=(31, 41, 5)).astype(np.float32),
+        rng.normal(size=(31, 41, 5)).astype(np.float32),
+    )
+    (found,) = match([query], [[image]])
+    differences = query.reshape(-1, 1, 5).astype(np.float64) - image.reshape(1, -1, 5)
+    np.testing.assert_allclose(found.ravel(), (differences**2).sum(axis=2).min(axis=1), rtol=1e-5)
+
+
+def test_an_image_in_the_gallery_is_at_distance_zero_however_large_its_values() -> None:
+    rng = np.random.default_rng(4)
+    query = [(1000 + level).astype(np.float32) for level in pyramid(rng)]
+    (found,) = match(query, [pyramid(rng), query, pyramid(rng)])
+    assert (found == 0).all()
+
+
+def test_half_precision_features_are_matched_in_single_precision() -> None:
+    rng = np.random.default_rng(5)
+    query, image = ([level.astype(np.float16) for level in pyramid(rng)] for _ in range(2))
+    (found,) = match(query, [image])
+    (expected,) = match(
+        [level.astype(np.float32) for level in query], [[level.astype(np.float32) for level in image]]
+    )
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_larger_gallery_never_raises_a_distance() -> None:
+    rng = np.random.default_rng(6)
+    query, gallery = pyramid(rng), [pyramid(rng) for _ in range(4)]
+    (few,) = match(query, gallery[:2], kappa=2)
+    (more,) = match(query, gallery, kappa=2)
+    assert (more <= few).all()
+
+
+def test_a_gallery_is_read_one_image_at_a_time() -> None:
+    rng = np.random.default_rng(7)
+    alive: list[int] = []
+
+    def images() -> object:
+        for number in range(5):
+            alive.append(number)
+            yield pyramid(rng)
+
+    (found,) = match(pyramid(rng), images())  # type: ignore[arg-type]
+    assert alive == [0, 1, 2, 3, 4]
+    assert found.shape == (12, 20, 1)
+
+
+def test_an_empty_gallery_and_too_large_a_kappa_are_refused() -> None:
+    rng = np.random.default_rng(8)
+    with pytest.raises(ValueError, match="gallery is empty"):
+        match(pyramid(rng), [])
+    with pytest.raises(ValueError, match="kappa is 16: the coarsest level of an image has 15 patches"):
+        match(pyramid(rng), [pyramid(rng)], fusion="average", kappa=16)
+
+
+def test_scores_are_means_over_kappa_of_distances_or_their_squares() -> None:
+    squared = np.array([[[4.0, 16.0]]], dtype=np.float32)
+    assert patch_scores(squared, "squared") == 10
+    assert patch_scores(squared, "euclidean") == 3
