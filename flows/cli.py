@@ -1,0 +1,221 @@
+"""The command `spade`. Only what a command needs is imported: reading results must not wait for torch."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from storage.errors import DatasetError, StoreError
+from storage.layout import DEFAULT_STORE, Store
+from tasks.core.config import STRIDES, Configuration, ConfigurationError
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Find anomalies in images with nearest neighbours of deep features, and evaluate it.",
+)
+
+_DEFAULTS = Configuration()
+
+StoreOption = Annotated[str, typer.Option("--store", envvar="SPADE_STORE", help="Folder of the store.")]
+RootArgument = Annotated[
+    str, typer.Argument(help="Dataset in the MVTec AD layout: ROOT/CATEGORY/train/good, ...")
+]
+Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
+
+
+class Table(StrEnum):
+    """Tables that `spade results` shows."""
+
+    categories = "categories"
+    summary = "summary"
+    images = "images"
+    neighbors = "neighbors"
+    runs = "runs"
+
+
+class Format(StrEnum):
+    """How `spade results` writes a table."""
+
+    table = "table"
+    csv = "csv"
+    json = "json"
+
+
+@app.command()
+def evaluate(
+    root: RootArgument,
+    category: Categories = None,
+    backbone: Annotated[
+        str, typer.Option(help="A torchvision ResNet by its name, or tf_efficientnet_lite0.")
+    ] = _DEFAULTS.backbone,
+    weights: Annotated[str | None, typer.Option(help="File of a state dict.")] = None,
+    protocol: Annotated[
+        str, typer.Option(help="paper: resize 256, centre crop 224. full: the whole image.")
+    ] = _DEFAULTS.protocol,
+    level: Annotated[
+        list[int] | None, typer.Option(help="Stride of a pyramid level to match; repeatable. Default 4 8 16.")
+    ] = None,
+    k_image: Annotated[int, typer.Option(help="Neighbours in the image score.")] = _DEFAULTS.k_image,
+    k_gallery: Annotated[int, typer.Option(help="Nearest images in the gallery.")] = _DEFAULTS.k_gallery,
+    kappa: Annotated[int, typer.Option(help="Nearest gallery patches in the pixel score.")] = _DEFAULTS.kappa,
+    fusion: Annotated[str, typer.Option(help="concatenate or average.")] = _DEFAULTS.fusion,
+    upsampling: Annotated[
+        str, typer.Option(help="bilinear or nearest: coarse levels in concatenation.")
+    ] = _DEFAULTS.upsampling,
+    distance: Annotated[str, typer.Option(help="squared or euclidean: of patches.")] = _DEFAULTS.distance,
+    sigma: Annotated[float, typer.Option(help="Gaussian filter, pixels; 0 for none.")] = _DEFAULTS.sigma,
+    metric_resolution: Annotated[
+        int, typer.Option(help="Side of anomaly maps, pixels.")
+    ] = _DEFAULTS.metric_resolution,
+    dtype: Annotated[str, typer.Option(help="float16 or float32: stored features.")] = _DEFAULTS.dtype,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
+    batch_size: Annotated[int, typer.Option(help="Images in a forward pass.")] = 16,
+    store: StoreOption = DEFAULT_STORE,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the run; the same name continues an interrupted run.")
+    ] = None,
+    verbose: Verbose = False,
+) -> None:
+    """Score and evaluate a dataset; what the store already has is not computed again."""
+    with _errors():
+        configuration = Configuration(
+            backbone=backbone,
+            weights=weights,
+            protocol=protocol,  # type: ignore[arg-type]  # checked by Configuration, as all of these
+            levels=tuple(level or STRIDES),
+            k_image=k_image,
+            k_gallery=k_gallery,
+            kappa=kappa,
+            fusion=fusion,  # type: ignore[arg-type]
+            upsampling=upsampling,  # type: ignore[arg-type]
+            distance=distance,  # type: ignore[arg-type]
+            sigma=sigma,
+            metric_resolution=metric_resolution,
+            dtype=dtype,  # type: ignore[arg-type]
+        )
+        _run(root, store, configuration, category or (), run_id, device, batch_size, verbose=verbose)
+
+
+@app.command()
+def demo(store: StoreOption = DEFAULT_STORE, verbose: Verbose = False) -> None:
+    """Draw a small dataset and evaluate it with EfficientNet-Lite0; needs no network."""
+    with _errors():
+        from flows.screen import progress_display
+        from tasks.demo import draw_dataset
+
+        with progress_display(enabled=not verbose):
+            root = draw_dataset(Store.open(store, create=True))
+        configuration = Configuration(backbone="tf_efficientnet_lite0")
+        _run(str(root), store, configuration, (), None, "auto", 16, verbose=verbose)
+
+
+@app.command()
+def results(
+    run: Annotated[str, typer.Option(help="A run's id, or latest.")] = "latest",
+    table: Annotated[Table, typer.Option(help="Which table.")] = Table.categories,
+    format: Annotated[Format, typer.Option(help="For people, or all columns for machines.")] = Format.table,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Show a table of a finished run."""
+    with _errors():
+        from flows.screen import print_rows
+        from storage.results import Results
+
+        print_rows(Results(store).rows(table, run), table, format)
+
+
+@app.command()
+def inspect(root: RootArgument, category: Categories = None, store: StoreOption = DEFAULT_STORE) -> None:
+    """Show what a dataset holds and what is wrong with it; nothing is computed or written."""
+    with _errors():
+        from flows.screen import print_inspection
+        from storage.datasets import last_manifest, read_manifest
+
+        known = last_manifest(Store.open(store), Path(root).absolute().name) if Path(store).exists() else None
+        print_inspection(read_manifest(root, category or (), known=known))
+
+
+@app.command()
+def repair(store: StoreOption = DEFAULT_STORE) -> None:
+    """Check every file of the store, and drop what is damaged or unfinished; no run may be under way."""
+    with _errors():
+        from storage.repair import repair as repair_store
+
+        findings = repair_store(Store.open(store))
+        for finding in findings:
+            typer.echo(f"dropped {finding.what}: {finding.reason}")
+        typer.echo(
+            f"{len(findings)} dropped; the next `spade evaluate` computes it anew"
+            if findings
+            else "all whole"
+        )
+
+
+def _run(
+    root: str,
+    store: str,
+    configuration: Configuration,
+    categories: list[str] | tuple[str, ...],
+    run_id: str | None,
+    device: str,
+    batch_size: int,
+    *,
+    verbose: bool,
+) -> None:
+    """Run the flow with progress on the screen, then show the tables; a partial run ends with exit code 1."""
+    from flows.screen import print_report, progress_display
+
+    _configure_prefect(verbose=verbose)
+    with progress_display(enabled=not verbose):
+        from flows.evaluate import IncompleteRunError, evaluate
+
+        incomplete = None
+        try:
+            run_id = evaluate(root, store, configuration, tuple(categories), run_id, device, batch_size)
+        except IncompleteRunError as error:
+            run_id, incomplete = error.run_id, error
+    print_report(store, run_id)
+    if incomplete is not None:
+        typer.echo(f"error: {incomplete}", err=True)
+        raise typer.Exit(1)
+
+
+def _configure_prefect(*, verbose: bool) -> None:
+    """Settings that Prefect reads when it is imported; what the user has set stays."""
+    settings = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "spade",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def _errors() -> Iterator[None]:
+    """What the user can mend is one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ConfigurationError, DatasetError, StoreError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tiny import write_category, write_image
+from typer.testing import CliRunner
+
+from flows.cli import app
+from storage.layout import Store
+
+
+def spade(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command, run in this process."""
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory, resnet18_weights: Path) -> Path:
+    """A store with a run of the command as a user starts it: its own process, its own Prefect server."""
+    folder = tmp_path_factory.mktemp("cli")
+    write_category(folder / "tiny", "007")
+    write_category(folder / "tiny", "nut", seed=1)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    environment["PREFECT_HOME"] = str(folder / "prefect")
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "flows.cli", "evaluate", folder / "tiny", "--store", folder / "store",
+            "--backbone", "resnet18", "--weights", resnet18_weights, "--k-gallery", "2", "--run-id", "one",
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (folder / "screen.txt").write_text(done.stdout)
+    assert done.stderr == ""
+    return folder / "store"
+
+
+def test_a_run_ends_with_its_table_and_nothing_else(store: Path) -> None:
+    screen = (store.parent / "screen.txt").read_text()
+    assert "Prefect" not in screen
+    assert "INFO" not in screen
+    for text in (
+        "007",
+        "nut",
+        "average",
+        "pixel ROCAUC",
+        "PRO",
+        "extract",
+        "whole run",
+        "run one: tables in",
+    ):
+        assert text in screen
+    assert len(screen.splitlines()) == 11
+
+
+@pytest.mark.parametrize("table", ["categories", "summary", "images", "neighbors", "runs"])
+def test_every_table_can_be_read_as_text_csv_and_json(store: Path, table: str) -> None:
+    code, text, _ = spade("results", "--store", store, "--table", table)
+    assert code == 0
+    assert "┃" in text
+    code, text, _ = spade("results", "--store", store, "--table", table, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(text)))
+    code, text, _ = spade("results", "--store", store, "--table", table, "--format", "json")
+    objects = json.loads(text)
+    assert len(rows) == len(objects) > 0
+    assert list(rows[0]) == list(objects[0])
+    assert objects[0]["run"] == "one"
+    if "category" in objects[0]:
+        assert objects[0]["category"] == "007"
+
+
+def test_reading_results_imports_no_framework(store: Path) -> None:
+    program = (
+        "import sys; from flows.cli import app\n"
+        f"try: app(['results', '--store', {str(store)!r}])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'torch', 'prefect', 'timm', 'zarr'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Path) -> None:
+    code, _, error = spade("results", "--store", store, "--run", "two")
+    assert (code, "no finished run 'two'" in error, "it has one" in error) == (2, True, True)
+    code, _, error = spade("results", "--store", tmp_path / "nowhere")
+    assert (code, "no store at" in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--backbone", "resnet51"], "backbone is 'resnet51': did you mean resnet50"),
+        (["--level", "7"], "level is 7: it is one of 4, 8, 16"),
+        (["--k-gallery", "0"], "k_gallery is 0"),
+        (["--kappa", "0"], "kappa is 0"),
+        (["--sigma", "-2"], "sigma is -2.0"),
+        (["--fusion", "mean"], "fusion is 'mean'"),
+    ],
+)
+def test_a_wrong_option_is_one_line_before_anything_is_loaded(
+    arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    code, out, error = spade("evaluate", tmp_path, "--store", tmp_path / "store", *arguments)
+    assert code == 2
+    assert out == ""
+    assert message in error
+    assert len(error.splitlines()) == 1
+    assert not (tmp_path / "store").exists()
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize(
+    ("root", "options", "message"),
+    [
+        ("nowhere", [], "no dataset at"),
+        ("data", ["--category", "nutt"], "no category 'nutt' under .*: did you mean nut"),
+        ("data/nut", [], "is one category: name its parent folder"),
+        ("data", ["--weights", "absent.pth"], "weights is 'absent.pth': no such file"),
+        ("data", ["--store", "/dev/null/store"], "store"),
+    ],
+)
+def test_what_the_user_can_mend_is_one_line(
+    root: str, options: list[str], message: str, tmp_path: Path
+) -> None:
+    import re
+
+    write_category(tmp_path / "data", "nut", train=1, normal=1, anomalous=1)
+    code, _, error = spade(
+        "evaluate",
+        tmp_path / root,
+        "--backbone",
+        "tf_efficientnet_lite0",
+        "--store",
+        tmp_path / "store",
+        *options,
+    )
+    last = error.splitlines()[-1]
+    assert code == 2
+    assert last.startswith("error: ")
+    assert re.search(message, last)
+
+
+def test_inspect_shows_counts_and_what_is_wrong(tmp_path: Path) -> None:
+    write_category(tmp_path / "data", "nut")
+    (tmp_path / "data" / "nut" / "test" / "square" / "000.png").write_bytes(b"")
+    (tmp_path / "data" / "nut" / "ground_truth" / "square" / "001_mask.png").unlink()
+    write_image(
+        tmp_path / "data" / "bare" / "test" / "good" / "0.png", __import__("numpy").zeros((5, 5), "uint8")
+    )
+    code, out, _ = spade("inspect", tmp_path / "data", "--store", tmp_path / "store")
+    assert code == 0
+    assert "good 2, square 2" in out
+    assert "49x40 RGB (8)" in out
+    assert "no usable training image" in out
+    assert "set aside: nut/test/square/000.png: unreadable: the file is empty" in out
+    assert "without mask: nut/test/square/001.png: no mask" in out
+    assert not (tmp_path / "store").exists()
+
+
+def test_repair_names_what_it_drops(store: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    code, out, _ = spade("repair", "--store", copy)
+    assert (code, out) == (0, "all whole\n")
+    path = Store.open(copy).indices()[0]
+    path.write_bytes(path.read_bytes()[:-1])
+    code, out, _ = spade("repair", "--store", copy)
+    assert code == 0
+    assert f"dropped index {path}: its SHA-256 is not the one recorded" in out
+    assert not path.exists()

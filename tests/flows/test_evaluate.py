@@ -1,0 +1,386 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+from sklearn.metrics import average_precision_score, roc_auc_score
+from tiny import write_category, write_image
+
+from flows.evaluate import IncompleteRunError, evaluate
+from storage.errors import StoreError
+from storage.layout import Store
+from storage.repair import repair
+from storage.results import Results
+from tasks.core.config import Configuration, ConfigurationError
+from tasks.extract import extract
+from tasks.index import index
+from tasks.ingest import ingest, prepare
+from tasks.score import score
+from tasks.summarize import publish, summarize
+
+pytestmark = pytest.mark.usefixtures("prefect_server")
+
+TABLES = ("categories", "summary", "images", "neighbors", "manifest")
+
+
+@pytest.fixture(scope="module")
+def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
+    def make(**changes: Any) -> Configuration:
+        base: dict[str, Any] = {
+            "backbone": "resnet18",
+            "weights": str(resnet18_weights),
+            "k_image": 3,
+            "k_gallery": 2,
+            "metric_resolution": 64,
+            "sigma": 1.0,
+            "dtype": "float32",
+        }
+        return Configuration(**(base | changes))
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "tiny"
+    write_category(root, "007", seed=7)
+    write_category(root, "größe 2", train=3, side=52, seed=2)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """A store with one finished run, not to be changed."""
+    store = tmp_path_factory.mktemp("finished") / "store"
+    evaluate(str(dataset), str(store), settings(), run_id="first")
+    return store
+
+
+@pytest.fixture
+def store(finished: Path, tmp_path: Path) -> Path:
+    """A copy of that store, to be changed."""
+    return Path(shutil.copytree(finished, tmp_path / "store"))
+
+
+def computed(store: Path, run: str = "latest") -> dict[str, int]:
+    """Items computed by each step of a run."""
+    return dict(Results(store).stages(run).groupby("step")["computed"].sum())
+
+
+def files(store: Path, run: str) -> dict[str, bytes]:
+    return {name: (Results(store).folder(run) / f"{name}.parquet").read_bytes() for name in TABLES}
+
+
+def plain_features(path: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Embedding and patch vectors (3136, 448), concatenated bilinearly, without any code of the project."""
+    network = torchvision.models.resnet18()
+    network.load_state_dict(torch.load(weights, weights_only=True))
+    network.eval()
+    with Image.open(path) as picture:
+        resized = picture.convert("RGB").resize((256, 256), Image.Resampling.BILINEAR)
+    pixels = np.asarray(resized)[16:240, 16:240].astype(np.float32) / 255
+    mean, std = np.array([0.485, 0.456, 0.406], np.float32), np.array([0.229, 0.224, 0.225], np.float32)
+    x = torch.from_numpy(((pixels - mean) / std).transpose(2, 0, 1))[None]
+    levels = []
+    with torch.inference_mode():
+        x = network.maxpool(network.relu(network.bn1(network.conv1(x))))
+        for layer in (network.layer1, network.layer2, network.layer3):
+            x = layer(x)
+            levels.append(torch.nn.functional.interpolate(x, (56, 56), mode="bilinear")[0])
+        embedding = network.layer4(x).mean((2, 3))[0].numpy()
+    return embedding.astype(np.float64), torch.cat(levels).flatten(1).T.numpy().astype(np.float64)
+
+
+def test_the_tables_agree_with_a_plain_computation_of_the_whole_method(
+    finished: Path, dataset: Path, resnet18_weights: Path
+) -> None:
+    category = "007"
+    train = sorted((dataset / category / "train" / "good").iterdir())
+    gallery = [plain_features(path, resnet18_weights) for path in train]
+    images = Results(finished).images().query("category == @category")
+    assert images["image_id"].tolist() == sorted(
+        path.relative_to(dataset).as_posix() for path in (dataset / category / "test").rglob("*.png")
+    )
+    scores, maps, masks = [], [], []
+    for row in images.itertuples():
+        path = dataset / row.image_id
+        embedding, patches = plain_features(path, resnet18_weights)
+        distances = np.array([((embedding - other) ** 2).sum() for other, _ in gallery])
+        order = np.argsort(distances)
+        scores.append(distances[order[:3]].mean())
+        nearest = np.full(3136, np.inf)
+        for position in order[:2]:
+            other = gallery[position][1]
+            squared = (patches**2).sum(1)[:, None] + (other**2).sum(1) - 2 * patches @ other.T
+            nearest = np.minimum(nearest, squared.min(axis=1))
+        coarse = torch.from_numpy(nearest.reshape(1, 1, 56, 56))
+        fine = torch.nn.functional.interpolate(coarse, (64, 64), mode="bilinear")[0, 0].numpy()
+        maps.append(gaussian_filter(fine, 1.0))
+        mask = np.zeros((64, 64), bool)
+        if row.anomalous:
+            name = dataset / category / "ground_truth" / row.defect / f"{path.stem}_mask.png"
+            with Image.open(name) as picture:
+                original = np.asarray(picture)
+            for i in range(64):
+                for j in range(64):
+                    y = ((i + 0.5) * 224 / 64 + 16) / 256 * original.shape[0]
+                    x = ((j + 0.5) * 224 / 64 + 16) / 256 * original.shape[1]
+                    mask[i, j] = original[int(y), int(x)] > 127
+        masks.append(mask)
+        neighbors = Results(finished).neighbors().query("image_id == @row.image_id")
+        assert neighbors["neighbor_id"].tolist() == [
+            train[position].relative_to(dataset).as_posix() for position in order[:3]
+        ]
+        np.testing.assert_allclose(neighbors["squared_distance"], distances[order[:3]], rtol=1e-4)
+        np.testing.assert_allclose(
+            Results(finished).anomaly_map("first", row.image_id), maps[-1], rtol=1e-4, atol=1e-5
+        )
+    np.testing.assert_allclose(images["score_embedding"], scores, rtol=1e-4)
+    highest = [np.sort(values.ravel())[-41:].mean() for values in maps]
+    np.testing.assert_allclose(images["score_map"], highest, rtol=1e-4)
+    found = Results(finished).categories().set_index("category").loc[category]
+    labels, pixels, truth = images["anomalous"], np.stack(maps).ravel(), np.stack(masks).ravel()
+    assert found["image_rocauc_embedding"] == pytest.approx(roc_auc_score(labels, scores))
+    assert found["image_rocauc_map"] == pytest.approx(roc_auc_score(labels, highest))
+    assert found["pixel_rocauc"] == pytest.approx(roc_auc_score(truth, pixels), abs=1e-6)
+    assert found["pixel_average_precision"] == pytest.approx(average_precision_score(truth, pixels), abs=1e-5)
+    assert (found["train"], found["test_normal"], found["test_anomalous"]) == (4, 2, 3)
+
+
+def test_a_run_says_where_its_numbers_come_from(finished: Path, dataset: Path) -> None:
+    run = Results(finished).runs().iloc[0]
+    assert run["run"] == "first"
+    assert run["status"] == "complete"
+    assert run["root"] == str(dataset)
+    assert (run["categories"], run["images"], run["set_aside"]) == (2, 17, 0)
+    assert len(run["weights_sha256"]) == 64
+    assert {"torch", "faiss-cpu", "spade-anomaly"} <= dict(run["versions"]).keys()
+    assert str(run["finished"].tz) == "UTC"
+
+
+def test_averages_are_over_categories(finished: Path) -> None:
+    categories = Results(finished).categories()
+    assert categories["category"].tolist() == ["007", "größe 2"]
+    summary = Results(finished).summary().set_index("metric")
+    assert summary.loc["pixel_rocauc", "mean"] == pytest.approx(categories["pixel_rocauc"].mean())
+    lowest = categories.loc[categories["pro"].idxmin()]
+    assert summary.loc["pro", "lowest_category"] == lowest["category"]
+
+
+def test_a_second_run_computes_nothing_and_has_the_same_tables(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    evaluate(str(dataset), str(store), settings(), run_id="second")
+    assert set(computed(store, "first").values()) == {17, 7, 10}
+    assert set(computed(store, "second").values()) == {0}
+    assert files(store, "first") == files(store, "second")
+    runs = Results(store).runs()
+    assert runs["fingerprint"].nunique() == 1
+    assert runs["run"].tolist() == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    "change", [{"k_gallery": 1}, {"k_image": 1}, {"fusion": "average"}, {"sigma": 0.0}, {"levels": (8, 16)}]
+)
+def test_another_way_to_score_extracts_nothing(
+    store: Path, dataset: Path, settings: Callable[..., Configuration], change: dict[str, Any]
+) -> None:
+    evaluate(str(dataset), str(store), settings(**change), categories=["007"])
+    found = computed(store)
+    assert (found["extract"], found["index"], found["score"]) == (0, 0, 5)
+
+
+def test_another_backbone_has_features_of_its_own(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    evaluate(str(dataset), str(store), settings(protocol="full"), categories=["007"])
+    assert computed(store)["extract"] == 9
+    assert Results(store).runs()["feature_key"].nunique() == 2
+
+
+def test_a_published_run_is_not_run_again_nor_overwritten(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    before = Results(store).runs()
+    evaluate(str(dataset), str(store), settings(), run_id="first")
+    assert Results(store).runs().equals(before)
+    with pytest.raises(
+        StoreError, match=r"run first in .* another configuration or other data: name another --run-id"
+    ):
+        evaluate(str(dataset), str(store), settings(k_image=1), run_id="first")
+    assert Results(store).runs().equals(before)
+
+
+def test_renamed_images_are_recognised(
+    store: Path, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = tmp_path / "tiny"
+    shutil.copytree(dataset / "007", root / "renamed category")
+    good = root / "renamed category" / "train" / "good"
+    (good / "000.png").rename(good / "zzz.png")
+    evaluate(str(root), str(store), settings())
+    assert set(computed(store).values()) - {6} == {0}
+    before = Results(store).categories("first").set_index("category").loc["007"]
+    after = Results(store).categories().iloc[0]
+    assert after["pixel_rocauc"] == before["pixel_rocauc"]
+    assert "renamed category/train/good/zzz.png" in Results(store).neighbors()["neighbor_id"].tolist()
+
+
+def test_new_images_alone_are_extracted(
+    store: Path, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    write_category(root, "more", train=1, normal=1, anomalous=1, seed=9)
+    for path in (root / "more" / "test" / "good").iterdir():
+        shutil.copy(path, root / "007" / "test" / "good" / "new.png")
+    evaluate(str(root), str(store), settings(), categories=["007"])
+    found = computed(store)
+    assert (found["extract"], found["index"], found["score"]) == (1, 0, 1)
+
+
+def test_bad_files_are_set_aside_and_the_run_goes_on(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    category = root / "007"
+    whole = (category / "train" / "good" / "000.png").read_bytes()
+    (category / "train" / "good" / "000.png").write_bytes(whole[: len(whole) // 2])
+    (category / "test" / "good" / "000.png").write_bytes(b"")
+    (category / "test" / "square" / "000.png").write_text("not an image")
+    (category / "ground_truth" / "square" / "001_mask.png").unlink()
+    evaluate(str(root), str(tmp_path / "store"), settings())
+    results = Results(tmp_path / "store")
+    row = results.categories().set_index("category").loc["007"]
+    assert row["status"] == "ok"
+    assert (row["set_aside"], row["train"], row["without_mask"], row["pixel_images"]) == (3, 3, 1, 2)
+    images = results.images().set_index("image_id")
+    assert images.loc["007/test/good/000.png", "reason"] == "unreadable: the file is empty"
+    assert images.loc["007/test/square/001.png", "mask_reason"] == "no mask"
+    reasons = results.manifest().set_index("image_id")["reason"]
+    assert "unreadable" in reasons["007/train/good/000.png"]
+    assert results.runs()["set_aside"].tolist() == [3]
+
+
+def test_a_category_that_cannot_be_evaluated_fails_alone(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    shutil.rmtree(root / "007" / "train")
+    with pytest.raises(IncompleteRunError, match="007: no usable training image: put normal images"):
+        evaluate(str(root), str(tmp_path / "store"), settings())
+    results = Results(tmp_path / "store")
+    assert results.runs()["status"].tolist() == ["partial"]
+    categories = results.categories().set_index("category")
+    assert categories.loc["007", "status"] == "failed"
+    assert categories.loc["größe 2", "pixel_rocauc"] > 0
+    assert results.summary()["categories"].unique().tolist() == [1]
+    assert set(results.images().query("category == '007'")["status"]) == {"not scored"}
+
+
+@pytest.mark.parametrize(
+    ("removed", "reason"),
+    [("square", "all test images are normal"), ("good", "all test images are anomalous")],
+)
+def test_one_kind_of_test_image_alone_leaves_image_metrics_null(
+    removed: str, reason: str, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    shutil.rmtree(root / "007" / "test" / removed)
+    if removed == "square":
+        shutil.rmtree(root / "007" / "ground_truth")
+    evaluate(str(root), str(tmp_path / "store"), settings(), categories=["007"])
+    row = Results(tmp_path / "store").categories().iloc[0]
+    assert np.isnan(row["image_rocauc_embedding"])
+    assert np.isnan(row["image_f1_max_map"])
+    assert row["image_reason"].startswith(reason)
+    if removed == "square":
+        assert np.isnan(row["pro"])
+        assert "no test image has an anomalous pixel" in row["pixel_reason"]
+    else:
+        assert row["pixel_rocauc"] > 0
+
+
+def test_a_k_larger_than_the_training_set_is_as_large_as_it_can_be(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    evaluate(str(dataset), str(store), settings(k_image=50, k_gallery=50))
+    results = Results(store)
+    assert results.categories()["k_image"].tolist() == [4, 3]
+    assert results.categories()["k_gallery"].tolist() == [4, 3]
+    assert results.runs()["k_gallery"].tolist() == [2, 50]
+    assert results.neighbors().groupby("image_id").size().unique().tolist() == [4, 3]
+
+
+def test_an_image_that_vanishes_during_the_run_is_set_aside(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    job = prepare.fn(str(root), str(tmp_path / "store"), settings(), "run", "cpu", 2)
+    stage = ingest.fn(job, ["007"])
+    (root / "007" / "test" / "good" / "001.png").unlink()
+    write_image(root / "007" / "train" / "good" / "002.png", np.zeros((9, 9, 3), np.uint8))
+    (root / "007" / "ground_truth" / "square" / "001_mask.png").unlink()
+    extraction = extract.fn(job, "007")
+    excluded = extraction.excluded
+    assert sorted(excluded) == ["007/test/good/001.png", "007/train/good/002.png"]
+    assert "changed during the run" in excluded["007/train/good/002.png"]
+    index.fn(job, "007", excluded)
+    score.fn(job, "007", excluded)
+    outcome = summarize.fn(job, "007", excluded, [])
+    publish.fn(job, [outcome], stage)
+    row = Results(tmp_path / "store").categories().iloc[0]
+    assert (row["train"], row["test_normal"], row["set_aside"], row["pixel_images"]) == (3, 1, 2, 3)
+
+
+def test_damage_is_named_and_repaired(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    shard = next(path for path in (store / "features").rglob("level_8/c/**/*") if path.is_file())
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(bytes(content))
+    with pytest.raises(IncompleteRunError, match=r"level_8, row .* is damaged .*spade repair --store"):
+        evaluate(str(dataset), str(store), settings(k_image=2), run_id="again")
+    assert len(repair(Store.open(store))) == 1
+    evaluate(str(dataset), str(store), settings(k_image=2), run_id="again")
+    assert Results(store).runs().set_index("run").loc["again", "status"] == "complete"
+    assert 0 < computed(store, "again")["extract"] < 17
+
+
+def test_what_concerns_every_category_stops_the_run(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigurationError, match="do not fit resnet34"):
+        evaluate(str(dataset), str(tmp_path / "store"), settings(backbone="resnet34"))
+    with pytest.raises(StoreError, match="has no finished run yet"):
+        Results(tmp_path / "store").runs()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"run_id": "../x"}, "run-id is '../x': use up to 100 letters"),
+        ({"run_id": "latest"}, "not 'latest'"),
+        ({"batch_size": 0}, "batch-size is 0"),
+        ({"device": "warp"}, "device is 'warp': use auto, cpu, or one that torch has here"),
+    ],
+)
+def test_wrong_arguments_are_named(
+    wrong: dict[str, Any],
+    message: str,
+    dataset: Path,
+    settings: Callable[..., Configuration],
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        prepare.fn(str(dataset), str(tmp_path / "store"), settings(), **wrong)
