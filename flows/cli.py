@@ -139,9 +139,9 @@ def inspect(root: RootArgument, category: Categories = None, store: StoreOption 
     """Show what a dataset holds and what is wrong with it; nothing is computed or written."""
     with _errors():
         from flows.screen import print_inspection
-        from storage.datasets import last_manifest, read_manifest
+        from storage.datasets import dataset_root, last_manifest, read_manifest
 
-        known = last_manifest(Store.open(store), Path(root).absolute().name) if Path(store).exists() else None
+        known = last_manifest(Store.open(store), dataset_root(root).name) if Path(store).exists() else None
         print_inspection(read_manifest(root, category or (), known=known))
 
 

@@ -79,7 +79,7 @@ class Entry:
 
     @property
     def key(self) -> str:
-        """The SHA-256 of an image that is not set aside."""
+        """The SHA-256 of the image."""
         if self.sha256 is None:
             raise ValueError(f"{self.image_id} was set aside: {self.reason}")
         return self.sha256
@@ -139,10 +139,11 @@ class Manifest:
 
     def check(self) -> None:
         """Raise DatasetError if a category cannot be evaluated at all."""
+        name = ", ".join(self.categories())
         if not self.train():
-            raise DatasetError("no usable training image: put normal images into train/good")
+            raise DatasetError(f"no usable training image: put normal images into {name}/train/good")
         if not self.test():
-            raise DatasetError("no usable test image: put images into test/good and test/DEFECT")
+            raise DatasetError(f"no usable test image: put some into {name}/test/good and {name}/test/DEFECT")
 
     def digest(self) -> str:
         """Digest of the contents and labels of what is used; names of files do not matter."""
@@ -170,7 +171,7 @@ def read_manifest(
     Raises:
         DatasetError: no root, no category in it, or none of that name.
     """
-    root = Path(root).expanduser().absolute()
+    root = dataset_root(root)
     names = _choose(find_categories(root), categories, root)
     files = [entry for name in names for entry in _list_category(root, name)]
     facts = {entry.sha256: entry for entry in known.entries if entry.status == OK} if known else {}
@@ -190,6 +191,11 @@ def last_manifest(store: Store, dataset: str) -> Manifest | None:
         return Manifest.from_table(read_table(store.manifest(dataset)))
     except (OSError, pa.ArrowException, TypeError):
         return None
+
+
+def dataset_root(root: str | Path) -> Path:
+    """The folder of a dataset, spelled so that its last part is its name."""
+    return Path(os.path.normpath(Path(root).expanduser().absolute()))
 
 
 def find_categories(root: Path) -> list[str]:
@@ -261,27 +267,31 @@ def _files(folder: Path) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.name.lower() not in _HIDDEN
+        if (path.is_file() or path.is_symlink())
+        and not path.name.startswith(".")
+        and path.name.lower() not in _HIDDEN
     )
 
 
 def _list_category(root: Path, category: str) -> Iterator[Entry]:
     """Every file of a category, unread; a mask is joined to its image by name."""
     base = root / category
-    masks = {
-        (folder.name, path.stem.removesuffix("_mask")): path
-        for folder in _folders(base / "ground_truth")
-        for path in _files(folder)
-    }
+    drawn = [path for folder in _folders(base / "ground_truth") for path in _files(folder)]
+    masks: dict[tuple[str, str], Path] = {}
+    for path in drawn:
+        if path.suffix.lower() in SUFFIXES:
+            masks.setdefault((path.parent.name, path.stem.removesuffix("_mask")), path)
     claimed = set()
+    empty = True
     for split in ("train", "test"):
         for folder in _folders(base / split):
             for path in _files(folder):
+                empty = False
                 entry = Entry(
                     dataset=root.name,
                     category=category,
                     split=split,
-                    image_id=path.relative_to(root).as_posix(),
+                    image_id=os.fsencode(path.relative_to(root)).decode(errors="backslashreplace"),
                     anomalous=folder.name != "good",
                     defect=folder.name,
                 )
@@ -293,7 +303,9 @@ def _list_category(root: Path, category: str) -> Iterator[Entry]:
                     claimed.add(mask)
                     entry = replace(entry, mask=mask.relative_to(root).as_posix())
                 yield entry
-    for mask in sorted(set(masks.values()) - claimed):
+    if empty:
+        yield Entry(root.name, category, "train", category).set_aside("no file in train or test")
+    for mask in sorted(set(drawn) - claimed):
         yield Entry(
             dataset=root.name,
             category=category,
@@ -333,7 +345,7 @@ def _check_mask(root: Path, entry: Entry, facts: dict[str | None, Entry]) -> Ent
         content = (root / entry.mask).read_bytes()
         sha256 = hashlib.sha256(content).hexdigest()
         seen = facts.get(entry.sha256)
-        if seen is not None and seen.mask_sha256 == sha256:
+        if seen is not None and seen.mask_sha256 == sha256 and seen.anomalous == entry.anomalous:
             return replace(entry, mask_sha256=sha256)
         mask = decode_mask(content)
     except (OSError, UnreadableImageError) as error:
@@ -343,6 +355,8 @@ def _check_mask(root: Path, entry: Entry, facts: dict[str | None, Entry]) -> Ent
         return replace(entry, mask_reason=f"mask of {size}, image of {entry.width}x{entry.height}")
     if entry.anomalous and not mask.any():
         return replace(entry, mask_reason="no pixel of the mask is above half scale")
+    if not entry.anomalous and mask.any():
+        return replace(entry, mask_reason="a normal image whose mask has anomalous pixels")
     return replace(entry, mask_sha256=sha256)
 
 

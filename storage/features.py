@@ -28,8 +28,7 @@ class Features:
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that have no record, each once, in their order."""
-        self._segments.refresh()
-        return [key for key in dict.fromkeys(keys) if key not in self._segments]
+        return self._segments.missing(keys)
 
     def append(
         self, keys: Sequence[str], embeddings: NDArray[Any], levels: Mapping[int, NDArray[Any]]

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-_SIXTEEN_BIT = frozenset({"I", "I;16", "I;16B", "I;16L"})
+_FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L"})
+_WITHOUT_SCALE = {"F": "floating-point", "I": "32-bit"}
 
 
 class UnreadableImageError(ValueError):
@@ -26,11 +28,9 @@ def decode_image(content: bytes) -> tuple[NDArray[np.uint8], str]:
     """
     picture = _open(content)
     if picture.mode in _SIXTEEN_BIT:
-        values = _sixteen_bit(picture) >> 8
-        return np.repeat(values.astype(np.uint8)[:, :, None], 3, axis=2), picture.mode
-    if picture.mode == "F":
-        raise UnreadableImageError("floating-point pixels have no fixed scale: save it with 8 or 16 bits")
-    return np.asarray(picture.convert("RGB")), picture.mode
+        values = (np.asarray(picture) >> 8).astype(np.uint8)
+        return np.repeat(values[:, :, None], 3, axis=2), picture.mode
+    return np.asarray(_converted(picture, "RGB")), picture.mode
 
 
 def decode_mask(content: bytes) -> NDArray[np.bool_]:
@@ -41,8 +41,8 @@ def decode_mask(content: bytes) -> NDArray[np.bool_]:
     """
     picture = _open(content)
     if picture.mode in _SIXTEEN_BIT:
-        return np.asarray(_sixteen_bit(picture) > 32767)
-    return np.asarray(picture.convert("L")) > 127
+        return np.asarray(picture) > 32767
+    return np.asarray(_converted(picture, "L")) > 127
 
 
 def encode_png(values: NDArray[np.uint8]) -> bytes:
@@ -56,7 +56,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise UnreadableImageError("the file is empty")
     try:
-        with Image.open(io.BytesIO(content)) as picture:
+        with Image.open(io.BytesIO(content), formats=_FORMATS) as picture:
             picture.load()
             return ImageOps.exif_transpose(picture)
     except Exception as error:  # decoders raise what they like on damaged bytes
@@ -64,8 +64,13 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(reason) from error
 
 
-def _sixteen_bit(picture: Image.Image) -> NDArray[np.int64]:
-    values = np.asarray(picture).astype(np.int64)
-    if values.min() < 0 or values.max() > 65535:
-        raise UnreadableImageError("integer pixels beyond 16 bits: save it with 8 or 16 bits")
-    return values
+def _converted(picture: Image.Image, mode: str) -> Image.Image:
+    if picture.mode in _WITHOUT_SCALE:
+        kind = _WITHOUT_SCALE[picture.mode]
+        raise UnreadableImageError(f"{kind} pixels have no fixed scale: save it with 8 or 16 bits")
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+    try:
+        return picture.convert(mode)
+    except ValueError as error:
+        raise UnreadableImageError(f"{error}: save it as RGB or grey") from error

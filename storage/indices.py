@@ -13,6 +13,8 @@ import numpy as np
 from storage.errors import DamagedStoreError
 from storage.layout import Store, digest
 
+_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+
 
 def gallery_digest(keys: Sequence[str]) -> str:
     """Digest of the training images' SHA-256, in the order of the index."""
@@ -21,7 +23,7 @@ def gallery_digest(keys: Sequence[str]) -> str:
 
 def has_index(store: Store, feature_key: str, gallery: str) -> bool:
     """Whether the index over these training rows is complete."""
-    return store.index(feature_key, gallery, "json").exists()
+    return all(store.index(feature_key, gallery, suffix).exists() for suffix in ("faiss", "json"))
 
 
 def write_index(store: Store, feature_key: str, gallery: str, index: faiss.Index) -> None:
@@ -39,17 +41,24 @@ def read_index(store: Store, feature_key: str, gallery: str) -> faiss.Index:
         DamagedStoreError: missing, or not the bytes that were written.
     """
     path = store.index(feature_key, gallery, "faiss")
-    reason = damage(path)
-    if reason is not None:
-        raise DamagedStoreError(path, reason, store.root)
-    return faiss.deserialize_index(np.frombuffer(path.read_bytes(), dtype=np.uint8))
+    try:
+        content = _verified(path)
+    except _UNREADABLE as error:
+        raise DamagedStoreError(path, error, store.root) from error
+    return faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
 
 
 def damage(path: Path) -> str | None:
     """What is wrong with an index file, or None."""
     try:
-        expected = json.loads(path.with_suffix(".json").read_text())["sha256"]
-        actual = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, ValueError, KeyError) as error:
+        _verified(path)
+    except _UNREADABLE as error:
         return str(error)
-    return None if actual == expected else "its SHA-256 is not the one recorded"
+    return None
+
+
+def _verified(path: Path) -> bytes:
+    content = path.read_bytes()
+    if json.loads(path.with_suffix(".json").read_text())["sha256"] != hashlib.sha256(content).hexdigest():
+        raise ValueError("its SHA-256 is not the one recorded")
+    return content

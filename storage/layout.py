@@ -37,8 +37,14 @@ def digest(value: Any) -> str:
 
 def safe_name(name: str) -> str:
     """`name` as one path component: letters of any script, digits, blanks and ._- stay, the rest is %XX."""
-    quoted = re.sub(r"[^\w .-]", lambda match: "".join(f"%{byte:02X}" for byte in match[0].encode()), name)
-    return re.sub(r"^\.", "%2E", quoted)
+    quoted = re.sub(
+        r"[^\w .-]", lambda match: "".join(f"%{byte:02X}" for byte in os.fsencode(match[0])), name
+    )
+    quoted = re.sub(r"^\.", "%2E", quoted)
+    if len(os.fsencode(quoted)) <= 200:
+        return quoted
+    short = os.fsencode(quoted)[:150].decode(errors="ignore")
+    return f"{short}%{hashlib.sha256(os.fsencode(name)).hexdigest()[:32]}"
 
 
 @dataclass(frozen=True)
@@ -72,6 +78,8 @@ class Store:
             raise StoreError(
                 f"{marker} is not a store's marker: restore it or name another --store"
             ) from None
+        if not isinstance(version, int):
+            raise StoreError(f"{marker} is not a store's marker: restore it or name another --store")
         if version > FORMAT_VERSION:
             raise StoreError(
                 f"the store {store.root} was written in format {version} and this version reads up to "
@@ -80,7 +88,7 @@ class Store:
         return store
 
     def _create(self, marker: Path) -> None:
-        if self.root.is_dir() and any(self.root.iterdir()):
+        if self.entries(self.root):
             raise StoreError(
                 f"{self.root} holds other files and is no store: name a new or empty folder with --store"
             )
@@ -103,8 +111,12 @@ class Store:
         """Write a file so that a reader sees all of it or none."""
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        try:
+            temporary.write_bytes(content)
+            os.replace(temporary, path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
 
     def entries(self, folder: Path, suffix: str = "") -> list[Path]:
         """Visible entries of `folder` that end in `suffix`, sorted; none if the folder is absent."""

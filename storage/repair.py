@@ -43,7 +43,13 @@ def examine(store: Store) -> list[Finding]:
             try:
                 read_table(path)
             except (OSError, pa.ArrowException) as error:
-                findings.append(Finding(f"run {run_id}", f"{path.name}: {error}", (store.run(run_id),)))
+                findings.append(
+                    Finding(
+                        f"run {run_id}",
+                        f"{path.name}: {error}",
+                        (store.run_table(run_id, "run"), store.run(run_id)),
+                    )
+                )
                 break
     return findings
 

@@ -68,11 +68,17 @@ class Results:
         """
         from storage.scores import Scores
 
+        run = self.resolve(run)
         rows = self.rows("images", run)
         row = next((row for row in rows if row["image_id"] == image_id), None)
         if row is None or row["score_key"] is None:
-            raise KeyError(f"run {self.resolve(run)} has no scored test image {image_id!r}")
-        return Scores(self._store, row["score_key"]).anomaly_map(row["sha256"])
+            raise KeyError(f"run {run} has no scored test image {image_id!r}")
+        try:
+            return Scores(self._store, row["score_key"]).anomaly_map(row["sha256"])
+        except KeyError:
+            raise StoreError(
+                f"the scores of {image_id!r} are no longer in {self._store.root}: evaluate its dataset again"
+            ) from None
 
     def rows(self, name: str, run: str = "latest") -> list[dict[str, Any]]:
         """A table as one dict a row: "runs", or one of a run's."""
@@ -111,7 +117,7 @@ class Results:
             run_id = self.resolve(run)
             return [(run_id, self._read(run_id, name))]
         records = [(run_id, self._read(run_id, "run")) for run_id in self._published()]
-        return sorted(records, key=lambda record: (record[1]["finished"][0].as_py(), record[0]))
+        return sorted(records, key=lambda record: (record[1]["finished"][0].value, record[0]))
 
     def _published(self) -> list[str]:
         found = published_runs(self._store)
@@ -140,7 +146,10 @@ def published_fingerprint(store: Store, run_id: str) -> tuple[str, str] | None:
     path = store.run_table(run_id, "run")
     if not path.exists():
         return None
-    row = read_table(path).to_pylist()[0]
+    try:
+        row = read_table(path).to_pylist()[0]
+    except (OSError, pa.ArrowException) as error:
+        raise DamagedStoreError(path, error, store.root) from error
     return row["fingerprint"], row["status"]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from storage.layout import Store
+from storage.layout import Store, digest
 from storage.segments import Segments
 from storage.tables import table_of
 
@@ -52,8 +52,7 @@ class Scores:
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that have no record, each once, in their order."""
-        self._segments.refresh()
-        return [key for key in dict.fromkeys(keys) if key not in self._segments]
+        return self._segments.missing(keys)
 
     def append(self, scores: Sequence[ImageScore], maps: NDArray[np.float32]) -> None:
         """Write a batch: B records and anomaly maps (B, R, R)."""
@@ -70,11 +69,13 @@ class Scores:
     def metrics(self, labels: str) -> dict[str, Any] | None:
         """Metrics computed before against the same labels and masks, or None."""
         try:
-            return dict(json.loads(self._store.metrics(self._score_key, labels).read_text()))
-        except (OSError, ValueError):
+            kept = json.loads(self._store.metrics(self._score_key, labels).read_text())
+            return dict(kept["metrics"]) if kept["digest"] == digest(kept["metrics"]) else None
+        except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def write_metrics(self, labels: str, metrics: Mapping[str, Any]) -> None:
         """Keep metrics for the next run that needs the same."""
-        content = json.dumps(metrics, sort_keys=True, allow_nan=False).encode()
+        kept = {"digest": digest(metrics), "metrics": metrics}
+        content = json.dumps(kept, sort_keys=True, allow_nan=False).encode()
         self._store.write(self._store.metrics(self._score_key, labels), content)

@@ -10,10 +10,11 @@ and processes can append at the same time.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from zarr.codecs import Crc32cCodec, ZstdCodec
 from storage.errors import DamagedStoreError
 from storage.layout import Store
 from storage.tables import read_table, table_bytes
+
+_UNREADABLE_RECORD = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 
 
 class Segments:
@@ -56,8 +59,8 @@ class Segments:
                 raise ValueError(f"array {name} has {len(values)} rows for {rows.num_rows} records")
             if not np.isfinite(values).all():
                 raise ValueError(
-                    f"{name} has values that {values.dtype} cannot hold: use --dtype float32, "
-                    "or weights that fit the backbone"
+                    f"{name} has values that are not finite, or that {values.dtype} cannot hold: "
+                    "use --dtype float32, or weights that fit the backbone"
                 )
         zarr_group = zarr.create_group(self._segment(segment))
         for name, values in arrays.items():
@@ -71,25 +74,37 @@ class Segments:
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
             )
             array[:] = values
+        digests = {name: self._metadata_digest(segment, name) for name in arrays}
+        rows = rows.replace_schema_metadata({"arrays": json.dumps(digests, sort_keys=True)})
         self._store.write(self._record(segment), table_bytes(rows))
         self.refresh()
 
     def refresh(self) -> None:
         """Forget the records read so far."""
-        self.__dict__.pop("_rows", None)
+        self.__dict__.pop("_recorded", None)
+
+    def missing(self, keys: Sequence[str]) -> list[str]:
+        """Those of the keys that have no record by now, each once, in their order."""
+        self.refresh()
+        return [key for key in dict.fromkeys(keys) if key not in self]
 
     @cached_property
-    def _rows(self) -> dict[str, tuple[str, int, dict[str, Any]]]:
-        """Segment, row and record of each key; the first record of a key counts."""
-        found: dict[str, tuple[str, int, dict[str, Any]]] = {}
+    def _recorded(self) -> tuple[dict[str, tuple[str, int, dict[str, Any]]], dict[str, dict[str, str]]]:
+        """Segment, row and record of each key (its first counts); the arrays of each segment."""
+        rows: dict[str, tuple[str, int, dict[str, Any]]] = {}
+        arrays = {}
         for path in self._store.entries(self._group / "records", ".parquet"):
             try:
-                lines = read_table(path).to_pylist()
-            except (pa.ArrowException, OSError) as error:
+                lines, arrays[path.stem] = _read_record(path)
+                for row, line in enumerate(lines):
+                    rows.setdefault(line["sha256"], (path.stem, row, line))
+            except _UNREADABLE_RECORD as error:
                 raise DamagedStoreError(path, error, self._store.root) from error
-            for row, line in enumerate(lines):
-                found.setdefault(line["sha256"], (path.stem, row, line))
-        return found
+        return rows, arrays
+
+    @property
+    def _rows(self) -> dict[str, tuple[str, int, dict[str, Any]]]:
+        return self._recorded[0]
 
     def __contains__(self, sha256: object) -> bool:
         """Whether a row with this key is recorded."""
@@ -110,24 +125,22 @@ class Segments:
             KeyError: no such key.
             DamagedStoreError: the chunk is missing or fails its checksum.
         """
-        segment, row, _ = self._rows[sha256]
-        return self._read(segment, array, row)
+        rows, arrays = self._recorded
+        segment, row, _ = rows[sha256]
+        return self._read(segment, array, row, arrays[segment][array])
 
     def damaged(self) -> list[tuple[list[Path], str]]:
         """Segments that do not read back whole: their files, the record first, and the reason."""
         found = []
         for record in self._store.entries(self._group / "records", ".parquet"):
-            segment = record.stem
             try:
-                length = read_table(record).num_rows
-                names = sorted(zarr.open_group(self._segment(segment), mode="r").array_keys())
-                if not names:
-                    raise DamagedStoreError(self._segment(segment), "no array", self._store.root)
-                for name in names:
-                    for row in range(length):
-                        self._read(segment, name, row)
-            except (OSError, ValueError, pa.ArrowException, DamagedStoreError) as error:
-                found.append(([record, self._segment(segment)], str(error)))
+                lines, arrays = _read_record(record)
+                for row, line in enumerate(lines):
+                    line["sha256"]
+                    for name, metadata in arrays.items():
+                        self._read(record.stem, name, row, metadata)
+            except (*_UNREADABLE_RECORD, DamagedStoreError) as error:
+                found.append(([record, self._segment(record.stem)], str(error)))
         return found
 
     def unrecorded(self) -> list[Path]:
@@ -135,20 +148,31 @@ class Segments:
         recorded = {path.stem for path in self._store.entries(self._group / "records", ".parquet")}
         return [path for path in self._store.entries(self._group / "segments") if path.name not in recorded]
 
-    def _read(self, segment: str, name: str, row: int) -> NDArray[Any]:
+    def _read(self, segment: str, name: str, row: int, metadata: str) -> NDArray[Any]:
         path = self._segment(segment) / name
         try:
             if (segment, name) not in self._arrays:
+                if self._metadata_digest(segment, name) != metadata:
+                    raise ValueError("its zarr.json is not the one recorded")
                 self._arrays[segment, name] = zarr.open_array(path, mode="r")
             values = np.asarray(self._arrays[segment, name][row])
-        except (OSError, ValueError, RuntimeError, IndexError) as error:
+        except Exception as error:  # zarr raises what it likes on damaged files
             raise DamagedStoreError(f"{path}, row {row},", error, self._store.root) from error
         if np.isnan(values.flat[0]):
             raise DamagedStoreError(f"{path}, row {row},", "its chunk is missing", self._store.root)
         return values
+
+    def _metadata_digest(self, segment: str, name: str) -> str:
+        return hashlib.sha256((self._segment(segment) / name / "zarr.json").read_bytes()).hexdigest()
 
     def _segment(self, segment: str) -> Path:
         return self._group / "segments" / segment
 
     def _record(self, segment: str) -> Path:
         return self._group / "records" / f"{segment}.parquet"
+
+
+def _read_record(path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """The lines of a record, and the digest of the metadata of each array."""
+    table = read_table(path)
+    return table.to_pylist(), json.loads(table.schema.metadata[b"arrays"])

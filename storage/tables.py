@@ -11,8 +11,16 @@ import pyarrow.parquet as pq
 
 
 def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
-    """Rows as a table of exactly `schema`; a column a row does not name is null."""
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
+    """Rows as a table of exactly `schema`; a column a row does not name is null.
+
+    Raises:
+        ValueError: a row has what is no column.
+    """
+    rows = [dict(row) for row in rows]
+    unknown = set().union(*rows) - set(schema.names)
+    if unknown:
+        raise ValueError(f"no column for {', '.join(sorted(unknown))}")
+    return pa.Table.from_pylist(rows, schema=schema)
 
 
 def table_bytes(table: pa.Table) -> bytes:

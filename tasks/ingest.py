@@ -8,13 +8,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 
 import torch
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.datasets import Manifest, find_categories, last_manifest, read_manifest
+from storage.datasets import Manifest, dataset_root, find_categories, last_manifest, read_manifest
 from storage.layout import Store, digest
 from storage.tables import table_bytes
 from tasks.core.config import Configuration, ConfigurationError
@@ -37,13 +36,15 @@ def prepare(
     Raises:
         ConfigurationError, DatasetError, StoreError: what is wrong, and the remedy.
     """
-    if run_id is not None and (not re.fullmatch(r"[\w-][\w.-]{0,99}", run_id) or run_id == "latest"):
+    if run_id is not None and (
+        not re.fullmatch(r"[\w-][\w.-]{0,99}", run_id, re.ASCII) or run_id == "latest"
+    ):
         raise ConfigurationError(
             f"run-id is {run_id!r}: use up to 100 letters, digits and _ . -, not 'latest', not first a dot"
         )
     if batch_size < 1:
         raise ConfigurationError(f"batch-size is {batch_size}: it is a whole number, 1 or more")
-    folder = Path(root).expanduser().absolute()
+    folder = dataset_root(root)
     find_categories(folder)
     weights = weights_file(configuration.backbone, configuration.weights)
     weights_sha256 = file_sha256(weights)

@@ -24,5 +24,5 @@ def test_the_flows_can_be_deployed_to_a_server(tmp_path: Path) -> None:
     with get_client(sync_client=True) as client:
         deployment = client.read_deployment_by_name("evaluate/evaluate")
     assert deployment.entrypoint == "flows.evaluate.evaluate"
-    parameters = deployment.parameter_openapi_schema["properties"]
-    assert list(parameters)[:3] == ["root", "store", "configuration"]
+    assert deployment.parameter_openapi_schema is not None
+    assert list(deployment.parameter_openapi_schema["properties"])[:3] == ["root", "store", "configuration"]

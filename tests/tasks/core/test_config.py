@@ -67,7 +67,7 @@ def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
         {"levels": (8,)},
         {"weights": "elsewhere"},
     ):
-        assert Configuration(**other).feature_description("w") == base  # type: ignore[arg-type]
+        assert Configuration(**other).feature_description("w") == base
     for other in ({"backbone": "resnet50"}, {"protocol": "full"}, {"dtype": "float32"}):
         assert Configuration(**other).feature_description("w") != base  # type: ignore[arg-type]
     assert Configuration().feature_description("v") != base

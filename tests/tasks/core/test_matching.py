@@ -112,6 +112,44 @@ def test_any_odd_size_agrees_with_plain_loops(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    fine=st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4)),
+    coarse=st.lists(
+        st.tuples(st.integers(1, 6), st.integers(1, 6), st.integers(1, 4)), min_size=1, max_size=2
+    ),
+    upsampling=st.sampled_from(["bilinear", "nearest"]),
+    kappa=st.integers(1, 3),
+    spread=st.sampled_from([0.01, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_pyramids_of_any_shape_agree_with_plain_loops(
+    fine: tuple[int, int, int],
+    coarse: list[tuple[int, int, int]],
+    upsampling: str,
+    kappa: int,
+    spread: float,
+    seed: int,
+) -> None:
+    """Grids that do not divide each other, and images that are close to each other, far from zero."""
+    rng = np.random.default_rng(seed)
+    sizes = (fine, *((min(h, fine[0]), min(w, fine[1]), c) for h, w, c in coarse))
+    base = pyramid(rng, sizes)
+    query, *gallery = [
+        [
+            (level + spread * noise).astype(np.float32)
+            for level, noise in zip(base, pyramid(rng, sizes), strict=True)
+        ]
+        for _ in range(4)
+    ]
+    kappa = min(kappa, fine[0] * fine[1])
+    (found,) = match(query, gallery, upsampling=upsampling, kappa=kappa)  # type: ignore[arg-type]
+    expected = match_oracle(
+        concatenated(query, upsampling), [concatenated(image, upsampling) for image in gallery], kappa
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
+
+
 def test_more_queries_than_one_tile_agree_with_numpy() -> None:
     rng = np.random.default_rng(3)
     query, image = (
@@ -166,8 +204,16 @@ def test_an_empty_gallery_and_too_large_a_kappa_are_refused() -> None:
     rng = np.random.default_rng(8)
     with pytest.raises(ValueError, match="gallery is empty"):
         match(pyramid(rng), [])
-    with pytest.raises(ValueError, match="kappa is 16: the coarsest level of an image has 15 patches"):
+    with pytest.raises(ValueError, match="kappa is 16: the coarsest grid matched has 15 patches"):
         match(pyramid(rng), [pyramid(rng)], fusion="average", kappa=16)
+    with pytest.raises(ValueError, match="kappa is 241: the coarsest grid matched has 240 patches"):
+        match(pyramid(rng), [pyramid(rng)], kappa=241)
+
+
+def test_a_gallery_of_other_shapes_is_refused() -> None:
+    rng = np.random.default_rng(9)
+    with pytest.raises(ValueError, match="image 2 of the gallery has levels of other shapes"):
+        match(pyramid(rng), [pyramid(rng), pyramid(rng)[:2]])
 
 
 def test_scores_are_means_over_kappa_of_distances_or_their_squares() -> None:

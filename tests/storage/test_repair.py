@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from storage.errors import DamagedStoreError
+from storage.features import Features
+from storage.indices import has_index, read_index, write_index
+from storage.layout import Store
+from storage.repair import examine, repair
+from storage.results import Results, publish, published_runs
+from storage.schemas import RUN, STAGES
+from storage.scores import ImageScore, Scores
+from storage.tables import table_of
+
+KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(2)]
+VALUES = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A whole store: two segments of features and of scores, two indices, two runs."""
+    store = Store.open(tmp_path / "store", create=True)
+    index = faiss.IndexFlatL2(4)
+    index.add(VALUES[0])
+    names = ("status", "finished", "fingerprint")
+    for number, key in enumerate(KEYS):
+        values = VALUES[number : number + 1]
+        Features(store, "features").append([key], values[:, 0], {8: values[:, :, :, None]})
+        Scores(store, "scores").append([ImageScore(key, 0.1, 0.2, [0], [0.1])], values)
+        write_index(store, "features", f"gallery{number}", index)
+        record = {"status": "complete", "finished": datetime(2026, 1, 1, tzinfo=UTC), "fingerprint": "x"}
+        publish(
+            store,
+            f"run{number}",
+            table_of([record], pa.schema([RUN.field(name) for name in names])),
+            {"stages": table_of([{"step": "ingest", "seconds": 1, "computed": 1, "total": 1}], STAGES)},
+        )
+    return store
+
+
+def segments(group: Path) -> list[Path]:
+    return sorted((group / "segments").iterdir())
+
+
+def contents(store: Store) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def shard_of(segment: Path, array: str) -> Path:
+    (shard,) = (path for path in (segment / array / "c").rglob("*") if path.is_file())
+    return shard
+
+
+def test_a_whole_store_is_left_alone(store: Store) -> None:
+    before = contents(store)
+    assert repair(store) == []
+    assert contents(store) == before
+
+
+def test_an_empty_store_is_left_alone(tmp_path: Path) -> None:
+    assert repair(Store.open(tmp_path / "empty", create=True)) == []
+
+
+def test_examining_removes_nothing(store: Store) -> None:
+    truncate(store.index("features", "gallery0", "faiss"))
+    before = contents(store)
+    assert len(examine(store)) == 1
+    assert contents(store) == before
+
+
+def test_a_damaged_segment_of_features_is_dropped_and_missing_again(store: Store) -> None:
+    first, second = segments(store.features("features"))
+    truncate(shard_of(first, "level_8"))
+    (finding,) = repair(store)
+    assert finding.what == f"segment {first}"
+    assert finding.reason
+    assert examine(store) == []
+    assert segments(store.features("features")) == [second]
+    features = Features(store, "features")
+    assert features.missing(KEYS) == KEYS[:1]
+    np.testing.assert_array_equal(features.pyramid(KEYS[1], [8])[0][:, :, 0], VALUES[1])
+
+
+def test_a_damaged_segment_of_scores_is_dropped_and_missing_again(store: Store) -> None:
+    first, _ = segments(store.scores("scores"))
+    shard = shard_of(first, "map")
+    shard.write_bytes(shard.read_bytes().replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfc"))
+    (finding,) = repair(store)
+    assert finding.what == f"segment {first}"
+    assert examine(store) == []
+    scores = Scores(store, "scores")
+    assert scores.missing(KEYS) == KEYS[:1]
+    np.testing.assert_array_equal(scores.anomaly_map(KEYS[1]), VALUES[1])
+
+
+def test_a_segment_with_a_damaged_record_is_dropped(store: Store) -> None:
+    group = store.features("features")
+    first, second = segments(group)
+    truncate(group / "records" / f"{first.name}.parquet")
+    (finding,) = repair(store)
+    assert finding.what == f"segment {first}"
+    assert segments(group) == [second]
+    assert Features(store, "features").missing(KEYS) == KEYS[:1]
+
+
+def test_a_segment_with_damaged_metadata_is_dropped(store: Store) -> None:
+    first, _ = segments(store.features("features"))
+    path = first / "level_8" / "zarr.json"
+    path.write_text(path.read_text().replace('"endian"', '"enddan"'))
+    (finding,) = repair(store)
+    assert finding.what == f"segment {first}"
+    assert Features(store, "features").missing(KEYS) == KEYS[:1]
+
+
+def test_a_segment_that_lost_an_array_is_dropped(store: Store) -> None:
+    first, _ = segments(store.features("features"))
+    store.remove([first / "level_8"])
+    (finding,) = repair(store)
+    assert finding.what == f"segment {first}"
+    assert Features(store, "features").missing(KEYS) == KEYS[:1]
+
+
+def test_a_segment_that_was_never_finished_is_dropped(store: Store) -> None:
+    group = store.scores("scores")
+    first, second = segments(group)
+    (group / "records" / f"{first.name}.parquet").unlink()
+    (finding,) = repair(store)
+    assert (finding.what, finding.reason) == (f"segment {first}", "it was never finished")
+    assert segments(group) == [second]
+
+
+@pytest.mark.parametrize("suffix", ["faiss", "json"])
+def test_a_damaged_index_is_dropped_to_be_built_anew(store: Store, suffix: str) -> None:
+    truncate(store.index("features", "gallery0", suffix))
+    (finding,) = repair(store)
+    assert finding.what == f"index {store.index('features', 'gallery0', 'faiss')}"
+    assert not has_index(store, "features", "gallery0")
+    folder = store.index("features", "gallery0", "json").parent
+    assert sorted(path.name for path in folder.iterdir()) == ["gallery1.faiss", "gallery1.json"]
+    assert read_index(store, "features", "gallery1").ntotal == 4
+    assert examine(store) == []
+
+
+@pytest.mark.parametrize("suffix", ["faiss", "json"])
+def test_an_index_that_lost_a_file_is_built_anew_after_a_repair(store: Store, suffix: str) -> None:
+    store.index("features", "gallery0", suffix).unlink()
+    with pytest.raises(DamagedStoreError, match="spade repair"):
+        read_index(store, "features", "gallery0")
+    repair(store)
+    assert not has_index(store, "features", "gallery0")
+
+
+@pytest.mark.parametrize("table", ["run", "stages"])
+def test_a_damaged_run_is_dropped(store: Store, table: str) -> None:
+    truncate(store.run_table("run0", table))
+    (finding,) = repair(store)
+    assert finding.what == "run run0"
+    assert f"{table}.parquet" in finding.reason
+    assert published_runs(store) == ["run1"]
+    assert not store.run("run0").exists()
+    assert Results(store.root).stages()["run"].tolist() == ["run1"]
+
+
+def test_all_damage_is_repaired_at_once(store: Store) -> None:
+    truncate(shard_of(segments(store.features("features"))[0], "embedding"))
+    shard_of(segments(store.scores("scores"))[1], "map").unlink()
+    truncate(store.index("features", "gallery1", "faiss"))
+    truncate(store.run_table("run1", "stages"))
+    assert len(repair(store)) == 4
+    assert examine(store) == []
+    assert Features(store, "features").missing(KEYS) == KEYS[:1]
+    assert Scores(store, "scores").missing(KEYS) == KEYS[1:]
+    assert published_runs(store) == ["run0"]
