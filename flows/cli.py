@@ -174,7 +174,9 @@ def _run(
 ) -> None:
     """Run the flow with progress on the screen, then show the tables; a partial run ends with exit code 1."""
     from flows.screen import print_report, progress_display
+    from storage.datasets import dataset_root, find_categories
 
+    find_categories(dataset_root(root), categories)  # before the seconds that Prefect and torch take
     _configure_prefect(verbose=verbose)
     with progress_display(enabled=not verbose):
         from flows.evaluate import IncompleteRunError, evaluate

@@ -172,7 +172,7 @@ def read_manifest(
         DatasetError: no root, no category in it, or none of that name.
     """
     root = dataset_root(root)
-    names = _choose(find_categories(root), categories, root)
+    names = find_categories(root, categories)
     files = [entry for name in names for entry in _list_category(root, name)]
     facts = {entry.sha256: entry for entry in known.entries if entry.status == OK} if known else {}
     entries = []
@@ -198,11 +198,11 @@ def dataset_root(root: str | Path) -> Path:
     return Path(os.path.normpath(Path(root).expanduser().absolute()))
 
 
-def find_categories(root: Path) -> list[str]:
-    """Names of the folders under `root` that have a train or a test folder.
+def find_categories(root: Path, wanted: Sequence[str] = ()) -> list[str]:
+    """Names of the folders under `root` that have a train or a test folder: all, or those `wanted`.
 
     Raises:
-        DatasetError: no such root, or no category in it.
+        DatasetError: no such root, no category in it, or none of a name that is wanted.
     """
     if not root.is_dir():
         raise DatasetError(f"no dataset at {root}: {'it is a file' if root.exists() else 'no such folder'}")
@@ -211,7 +211,11 @@ def find_categories(root: Path) -> list[str]:
         raise DatasetError(f"{root} is one category: name its parent folder and `--category '{root.name}'`")
     if not names:
         raise DatasetError(f"no category under {root}: expected CATEGORY/train/good and CATEGORY/test/DEFECT")
-    return names
+    for name in wanted:
+        if name not in names:
+            near = get_close_matches(name, names) or names
+            raise DatasetError(f"no category {name!r} under {root}: did you mean {', '.join(near)}?")
+    return sorted(set(wanted)) or names
 
 
 def read_image(root: str | Path, entry: Entry) -> NDArray[np.uint8]:
@@ -243,14 +247,6 @@ def _content(root: Path, name: str, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise UnreadableImageError(f"{name} changed during the run")
     return content
-
-
-def _choose(found: list[str], wanted: Sequence[str], root: Path) -> list[str]:
-    for name in wanted:
-        if name not in found:
-            near = get_close_matches(name, found) or found
-            raise DatasetError(f"no category {name!r} under {root}: did you mean {', '.join(near)}?")
-    return sorted(set(wanted)) or found
 
 
 def _is_category(folder: Path) -> bool:

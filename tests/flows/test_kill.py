@@ -29,8 +29,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def lines_of(command: list[str], *, kill_at: str | None = None) -> Iterator[str]:
     """The log of `spade`, killed with all it started as soon as a line contains `kill_at`."""
-    environment = os.environ | {"PREFECT_API_URL": str(PREFECT_API_URL.value())}
-    environment["PREFECT_LOGGING_TO_API_ENABLED"] = "false"
+    environment = {name: value for name, value in os.environ.items() if "LOGGING" not in name}
+    environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     process = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", *command, "-v"],
         stdout=subprocess.PIPE,

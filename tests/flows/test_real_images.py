@@ -37,4 +37,4 @@ def test_small_real_categories_are_evaluated_together(shared_data: Path, tmp_pat
     found = Results(tmp_path / "store").categories().set_index("category")
     assert found.index.tolist() == ["hazelnut", "transistor"]
     assert found["pixel_images"].tolist() == [10, 10]
-    assert (found["pixel_rocauc"] > 0.9).all()
+    assert found["pixel_rocauc"].between(0.8, 1, inclusive="left").all()
