@@ -179,8 +179,7 @@ def _pixel_level(job: Job, test: Sequence[Entry], scores: Scores) -> dict[str, A
         return counted | {"pixel_reason": reason}
     if all(mask.all() for mask in masks.values()):
         return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}
-    maps = np.stack([scores.anomaly_map(entry.key) for entry in masks])
-    found = pixel_metrics(maps, np.stack(list(masks.values())))
+    found = pixel_metrics((scores.anomaly_map(entry.key), mask) for entry, mask in masks.items())
     return counted | {name if name == "pro" else f"pixel_{name}": value for name, value in found.items()}
 
 

@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.core.descent import NestedSearch, is_nested
 from tasks.core.pruning import PrunedSearch
 from tasks.core.pyramid import concatenate
 
@@ -58,10 +59,12 @@ def match(
     if kappa > height * width:
         raise ValueError(f"kappa is {kappa}: the coarsest grid matched has {height * width} patches")
     search: _Search
-    if concatenated and len(shapes) > 1 and device == "cpu":
-        search = PrunedSearch(tensors(query), upsampling, kappa)
-    else:
+    if not concatenated or len(shapes) not in (2, 3) or device != "cpu":
         search = DenseSearch(tensors(query), upsampling if concatenated else None, kappa)
+    elif upsampling == "nearest" and is_nested(shapes):
+        search = NestedSearch(tensors(query), kappa)
+    else:
+        search = PrunedSearch(tensors(query), upsampling, kappa)
     offered = 0
     for offered, pyramid in enumerate(gallery, start=1):
         if [np.shape(level) for level in pyramid] != shapes:

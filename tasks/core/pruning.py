@@ -21,7 +21,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-_ROUNDING = 1e-5  # of the norms: more than products in float32 lose
+ROUNDING = 1e-5  # of the norms: more than products in float32 lose
+_ONE = np.float32(1)  # a plain 1 would turn the arithmetic of compiled code into float64
+_BLOCK = 64  # positions whose lowest bound is kept
 
 
 class _Grid(NamedTuple):
@@ -47,8 +49,8 @@ class PrunedSearch:
         self._finest, self._coarse = self._centred(levels)
         height, width, _ = self._finest.shape
         self._grid = _grid([level.shape for level in self._coarse], height, width, upsampling)
-        self._widening = [
-            torch.from_numpy(_widening(cells, shares, level.shape[1]))
+        self._upsamplers = [
+            -2 * _upsampler(cells, shares, level.shape[1])
             for cells, shares, level in zip(
                 self._grid.columns, self._grid.column_shares, self._coarse, strict=True
             )
@@ -61,11 +63,21 @@ class PrunedSearch:
         finest, coarse = self._centred(levels)
         height, width, _ = finest.shape
         tables = tuple(
-            _products(query, level, widening)
-            for query, level, widening in zip(self._coarse, coarse, self._widening, strict=True)
+            _products(query, level, upsampler)
+            for query, level, upsampler in zip(self._coarse, coarse, self._upsamplers, strict=True)
         )
         norms = _norms(coarse, height, width, self._grid)
-        _visit(self._best, self._finest, finest, self._coarse, coarse, tables, self._norms, norms, self._grid)
+        _visit(
+            self._best,
+            self._finest,
+            finest,
+            self._coarse,
+            coarse,
+            tables,
+            self._norms,
+            norms.ravel(),
+            self._grid,
+        )
 
     def squared(self) -> list[NDArray[np.float32]]:
         """Squared distances (H, W, kappa), ascending, in a list of one."""
@@ -82,12 +94,12 @@ class PrunedSearch:
 
 
 def _products(
-    query: NDArray[np.float32], gallery: NDArray[np.float32], widening: Tensor
+    query: NDArray[np.float32], gallery: NDArray[np.float32], columns: Tensor
 ) -> NDArray[np.float32]:
-    """Products (h, w, h * W) of a coarse level's cells, the columns of the gallery upsampled."""
+    """-2 times the products (h, w, h * W) of a coarse level's cells, the gallery's columns upsampled."""
     height, width, channels = query.shape
     left, right = torch.from_numpy(query).view(-1, channels), torch.from_numpy(gallery).view(-1, channels)
-    table = (left @ right.T).view(-1, width) @ widening
+    table = (left @ right.T).view(-1, width) @ columns
     return table.view(height, width, -1).numpy()
 
 
@@ -115,25 +127,26 @@ def _axis(
     return np.stack([first, np.minimum(first + 1, cells - 1)]), (centres - first).astype(np.float32)
 
 
-def _widening(cells: NDArray[np.int64], shares: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The matrix (size, W) that upsamples columns."""
+def _upsampler(cells: NDArray[np.int64], shares: NDArray[np.float32], size: int) -> Tensor:
+    """The matrix (size, positions) that upsamples an axis of `size` cells."""
     matrix = np.zeros((size, len(shares)), np.float32)
     positions = np.arange(len(shares))
     np.add.at(matrix, (cells[0], positions), 1 - shares)
     np.add.at(matrix, (cells[1], positions), shares)
-    return matrix
+    return torch.from_numpy(matrix)
 
 
 @numba.njit(fastmath=True, cache=True)
 def _upsample(out: Any, level: Any, depth: int, i: int, j: int, grid: Any) -> int:
     """Write the vector of a coarse level at fine position (i, j) to `out`, and return its length."""
     f, e = grid.row_shares[depth, i], grid.column_shares[depth, j]
+    rest_f, rest_e = _ONE - f, _ONE - e
     top, bottom = grid.rows[depth, 0, i], grid.rows[depth, 1, i]
     left, right = grid.columns[depth, 0, j], grid.columns[depth, 1, j]
     a, b = level[top, left], level[top, right]
     c, d = level[bottom, left], level[bottom, right]
     for x in range(len(a)):
-        out[x] = (1 - f) * ((1 - e) * a[x] + e * b[x]) + f * ((1 - e) * c[x] + e * d[x])
+        out[x] = rest_f * (rest_e * a[x] + e * b[x]) + f * (rest_e * c[x] + e * d[x])
     return len(a)
 
 
@@ -153,7 +166,29 @@ def _norms(levels: Any, height: int, width: int, grid: Any) -> Any:
 
 
 @numba.njit(fastmath=True, cache=True)
-def _squared(a: Any, b: Any) -> Any:
+def _blend(out: Any, a: Any, b: Any, share: Any) -> None:
+    """Write (1 - share) a + share b."""
+    rest = _ONE - share
+    for x in range(len(out)):
+        out[x] = rest * a[x] + share * b[x]
+
+
+@numba.njit(fastmath=True, cache=True)
+def _bound(bounds: Any, lowest: Any, norms: Any, a: Any, b: Any, f: Any, c: Any, d: Any, e: Any) -> None:
+    """Write norms + (1 - f) a + f b + (1 - e) c + e d, and the lowest of each block."""
+    rest_f, rest_e = _ONE - f, _ONE - e
+    for x in range(len(bounds)):
+        bounds[x] = norms[x] + (rest_f * a[x] + f * b[x]) + (rest_e * c[x] + e * d[x])
+    for block in range(len(lowest)):
+        low = np.float32(np.inf)
+        for x in range(block * _BLOCK, min((block + 1) * _BLOCK, len(bounds))):
+            low = min(low, bounds[x])
+        lowest[block] = low
+
+
+@numba.njit(fastmath=True, cache=True)
+def squared_difference(a: Any, b: Any) -> Any:
+    """|a - b|² of vectors of one length."""
     total = np.float32(0)
     for x in range(len(a)):
         total += (a[x] - b[x]) * (a[x] - b[x])
@@ -161,7 +196,7 @@ def _squared(a: Any, b: Any) -> Any:
 
 
 @numba.njit(fastmath=True, cache=True)
-def _insert(best: Any, value: float) -> None:
+def insert(best: Any, value: float) -> None:
     """Put a value that is below the last of the ascending `best` in its place."""
     place = len(best) - 1
     while place > 0 and best[place - 1] > value:
@@ -184,64 +219,62 @@ def _visit(
 ) -> None:
     """Improve `best` (H, W, kappa) by the patches of one image; `tables` are those of `_products`."""
     height, width, _ = query.shape
+    size = height * width
     levels = len(tables)
     widest = max([table.shape[1] for table in tables])
-    longest = max([table.shape[2] for table in tables])
     deepest = max([level.shape[2] for level in coarse_query])
     largest = gallery_norms.max()
+    blocks = (size + _BLOCK - 1) // _BLOCK
     for i in numba.prange(height):
-        of_row = np.empty((levels, widest, longest), np.float32)
+        of_row = np.zeros((2, widest, size), np.float32)
         for depth in range(levels):
-            f = grid.row_shares[depth, i]
-            upper, lower = tables[depth][grid.rows[depth, 0, i]], tables[depth][grid.rows[depth, 1, i]]
-            for w in range(upper.shape[0]):
-                for x in range(upper.shape[1]):
-                    of_row[depth, w, x] = (1 - f) * upper[w, x] + f * lower[w, x]
-        products = np.empty((levels, longest), np.float32)
-        bounds = np.empty((height, width), np.float32)
-        lowest = np.empty(height, np.float32)
+            table, f = tables[depth], grid.row_shares[depth, i]
+            upper, lower = table[grid.rows[depth, 0, i]], table[grid.rows[depth, 1, i]]
+            cells = np.empty(table.shape[2], np.float32)
+            for column in range(table.shape[1]):
+                _blend(cells, upper[column], lower[column], f)
+                for r in range(height):
+                    above, below = grid.rows[depth, 0, r] * width, grid.rows[depth, 1, r] * width
+                    _blend(
+                        of_row[depth, column, r * width : (r + 1) * width],
+                        cells[above : above + width],
+                        cells[below : below + width],
+                        grid.row_shares[depth, r],
+                    )
+        bounds = np.empty(size, np.float32)
+        lowest = np.empty(blocks, np.float32)
         u, v = np.empty(deepest, np.float32), np.empty(deepest, np.float32)
         for j in range(width):
-            for depth in range(levels):
-                e = grid.column_shares[depth, j]
-                left, right = (
-                    of_row[depth, grid.columns[depth, 0, j]],
-                    of_row[depth, grid.columns[depth, 1, j]],
-                )
-                for x in range(tables[depth].shape[2]):
-                    products[depth, x] = (1 - e) * left[x] + e * right[x]
-            for r in range(height):
-                bound = bounds[r]
-                for x in range(width):
-                    bound[x] = gallery_norms[r, x]
-                for depth in range(levels):
-                    f = grid.row_shares[depth, r]
-                    upper = products[depth, grid.rows[depth, 0, r] * width :]
-                    lower = products[depth, grid.rows[depth, 1, r] * width :]
-                    for x in range(width):
-                        bound[x] -= 2 * ((1 - f) * upper[x] + f * lower[x])
-                low = bound[0]
-                for x in range(width):
-                    low = min(low, bound[x])
-                lowest[r] = low
+            _bound(
+                bounds,
+                lowest,
+                gallery_norms,
+                of_row[0, grid.columns[0, 0, j]],
+                of_row[0, grid.columns[0, 1, j]],
+                grid.column_shares[0, j],
+                of_row[1, grid.columns[levels - 1, 0, j]],
+                of_row[1, grid.columns[levels - 1, 1, j]],
+                grid.column_shares[levels - 1, j],
+            )
             nearest = best[i, j]
             norm = query_norms[i, j]
-            slack = np.float32(_ROUNDING) * (norm + largest)
+            slack = np.float32(ROUNDING) * (norm + largest)
             start = int(lowest.argmin())
-            for visit in range(-1, height):
-                r = start if visit == -1 else visit
+            for visit in range(-1, blocks):
+                block = start if visit == -1 else visit
                 limit = nearest[-1] + slack - norm
-                if lowest[r] >= limit or visit == start:
+                if lowest[block] >= limit or visit == start:
                     continue
-                for x in range(width):
-                    if bounds[r, x] < limit:
-                        finest = _squared(query[i, j], gallery[r, x])
-                        if bounds[r, x] + finest < limit:
+                for x in range(block * _BLOCK, min((block + 1) * _BLOCK, size)):
+                    if bounds[x] < limit:
+                        r, c = x // width, x % width
+                        finest = squared_difference(query[i, j], gallery[r, c])
+                        if bounds[x] + finest < limit:
                             exact = finest
                             for depth in range(levels):
-                                size = _upsample(u, coarse_query[depth], depth, i, j, grid)
-                                _upsample(v, coarse_gallery[depth], depth, r, x, grid)
-                                exact += _squared(u[:size], v[:size])
+                                length = _upsample(u, coarse_query[depth], depth, i, j, grid)
+                                _upsample(v, coarse_gallery[depth], depth, r, c, grid)
+                                exact += squared_difference(u[:length], v[:length])
                             if exact < nearest[-1]:
-                                _insert(nearest, exact)
+                                insert(nearest, exact)
                                 limit = nearest[-1] + slack - norm

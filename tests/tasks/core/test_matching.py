@@ -150,6 +150,38 @@ def test_pyramids_of_any_shape_agree_with_plain_loops(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
 
+@settings(max_examples=25, deadline=None)
+@given(
+    coarsest=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    factors=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=2),
+    kappa=st.integers(1, 4),
+    spread=st.sampled_from([0.01, 1.0]),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_nested_pyramids_agree_with_plain_loops(
+    coarsest: tuple[int, int], factors: list[tuple[int, int]], kappa: int, spread: float, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    sizes = [(*coarsest, 4)]
+    for rows, columns in factors:
+        height, width, channels = sizes[0]
+        sizes.insert(0, (height * rows, width * columns, channels - 1))
+    base = pyramid(rng, tuple(sizes))
+    query, *gallery = [
+        [
+            (level + spread * noise).astype(np.float32)
+            for level, noise in zip(base, pyramid(rng, tuple(sizes)), strict=True)
+        ]
+        for _ in range(4)
+    ]
+    kappa = min(kappa, sizes[0][0] * sizes[0][1])
+    (found,) = match(query, gallery, upsampling="nearest", kappa=kappa)
+    expected = match_oracle(
+        concatenated(query, "nearest"), [concatenated(image, "nearest") for image in gallery], kappa
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
+
+
 def test_more_queries_than_one_tile_agree_with_numpy() -> None:
     rng = np.random.default_rng(3)
     query, image = (

@@ -11,6 +11,11 @@ from sklearn.metrics import average_precision_score, precision_recall_curve, roc
 
 from tasks.core.metrics import Ranking, image_metrics, map_score, pixel_metrics, region_weights
 
+
+def ranking_of(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Ranking:
+    return Ranking.of(scores[~labels], scores[labels])
+
+
 Labelled = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 
@@ -39,7 +44,7 @@ def maps_and_masks(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.boo
 @settings(deadline=None)
 def test_rocauc_and_average_precision_agree_with_scikit_learn(labelled: Labelled) -> None:
     scores, labels = labelled
-    ranking = Ranking.of(scores, labels)
+    ranking = ranking_of(scores, labels)
     assert ranking.rocauc() == pytest.approx(roc_auc_score(labels, scores), abs=1e-9)
     assert ranking.average_precision() == pytest.approx(average_precision_score(labels, scores), abs=1e-9)
 
@@ -49,14 +54,14 @@ def test_rocauc_and_average_precision_agree_with_scikit_learn(labelled: Labelled
 def test_rocauc_is_the_share_of_pairs_in_order(labelled: Labelled) -> None:
     scores, labels = labelled
     pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels] for n in scores[~labels]]
-    assert Ranking.of(scores, labels).rocauc() == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
+    assert ranking_of(scores, labels).rocauc() == pytest.approx(sum(pairs) / len(pairs), abs=1e-12)
 
 
 @given(labelled_scores())
 @settings(deadline=None)
 def test_f1_max_agrees_with_scikit_learn_and_its_threshold_reaches_it(labelled: Labelled) -> None:
     scores, labels = labelled
-    f1, threshold = Ranking.of(scores, labels).f1_max()
+    f1, threshold = ranking_of(scores, labels).f1_max()
     precision, recall, _ = precision_recall_curve(labels, scores)
     product, total = 2 * precision * recall, precision + recall
     assert f1 == pytest.approx(np.divide(product, total, out=np.zeros_like(total), where=total > 0).max())
@@ -116,40 +121,41 @@ def test_pro_agrees_with_plain_loops(
     pixels: tuple[NDArray[np.float32], NDArray[np.bool_]], limit: float
 ) -> None:
     maps, masks = pixels
-    ranking = Ranking.of(maps.ravel(), masks.ravel(), region_weights(masks).ravel())
+    weights, regions = zip(*map(region_weights, masks), strict=True)
+    ranking = Ranking.of(maps[~masks], maps[masks], np.concatenate(weights) / sum(regions))
     assert ranking.pro(limit) == pytest.approx(pro_oracle(maps, masks, limit), abs=1e-9)
 
 
 def test_pro_stops_at_a_threshold_that_lies_exactly_on_the_limit() -> None:
     """Ten normal pixels: the third false positive is at the limit; what is found after it does not count."""
-    maps = np.array([[[14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3]]], dtype=np.float32)
-    masks = np.array([[[0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1]]], dtype=bool)
-    ranking = Ranking.of(maps.ravel(), masks.ravel(), region_weights(masks).ravel())
-    assert ranking.pro(0.3) == 0
+    scores = np.array([14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3], dtype=np.float32)
+    mask = np.array([0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1], dtype=bool)
+    assert Ranking.of(scores[~mask], scores[mask]).pro(0.3) == 0
 
 
 def test_a_small_region_counts_as_much_as_a_large_one() -> None:
-    masks = np.zeros((1, 6, 6), dtype=bool)
-    masks[0, :3, :3], masks[0, 5, 5] = True, True
-    weights = region_weights(masks)
-    assert weights[0, :3, :3].sum() == pytest.approx(0.5)
-    assert weights[0, 5, 5] == pytest.approx(0.5)
-    assert weights.sum() == pytest.approx(1.0)
+    mask = np.zeros((6, 6), dtype=bool)
+    mask[:3, :3], mask[5, 5] = True, True
+    weights, regions = region_weights(mask)
+    assert regions == 2
+    assert weights.tolist() == pytest.approx([1 / 9] * 9 + [1])
 
 
-def test_diagonal_neighbours_are_one_region_and_images_are_apart() -> None:
-    masks = np.zeros((2, 2, 2), dtype=bool)
-    masks[0, 0, 0] = masks[0, 1, 1] = masks[1, 0, 0] = True
-    weights = region_weights(masks)
-    assert weights[0, 0, 0] == pytest.approx(1 / 4)
-    assert weights[1, 0, 0] == pytest.approx(1 / 2)
+def test_diagonal_neighbours_are_one_region() -> None:
+    weights, regions = region_weights(np.eye(2, dtype=bool))
+    assert (weights.tolist(), regions) == ([1 / 2, 1 / 2], 1)
+
+
+def test_a_mask_without_a_region_has_no_weights() -> None:
+    weights, regions = region_weights(np.zeros((3, 4), dtype=bool))
+    assert (len(weights), regions) == (0, 0)
 
 
 def test_pixel_metrics_agree_with_scikit_learn_on_maps() -> None:
     rng = np.random.default_rng(0)
     masks = rng.random((5, 13, 17)) < 0.1
     maps = (rng.normal(size=masks.shape) + masks).astype(np.float32).round(1)
-    found = pixel_metrics(maps, masks)
+    found = pixel_metrics(zip(maps, masks, strict=True))
     assert found["rocauc"] == pytest.approx(roc_auc_score(masks.ravel(), maps.ravel()), abs=1e-9)
     assert found["average_precision"] == pytest.approx(
         average_precision_score(masks.ravel(), maps.ravel()), abs=1e-9
