@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.core.descent import NestedSearch, is_nested
-from tasks.core.pruning import PrunedSearch
+from tasks.core.pruning import ROUNDING, PrunedSearch
 from tasks.core.pyramid import concatenate
 
-_QUERY_TILE = 784
+_QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
 
 Pyramid = Sequence[NDArray[Any]]
 
@@ -86,49 +86,66 @@ def patch_scores(
 
 
 class DenseSearch:
-    """All products of a query with an image at once, on any device."""
+    """All products of a query with an image, tile by tile, on any device."""
 
     def __init__(
         self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"] | None, kappa: int
     ) -> None:
         """Prepare a query of levels (Hi, Wi, Ci), to be concatenated, or with None each on its own."""
         self._upsampling = upsampling
-        self._grids = self._fused(levels)
         self._kappa = kappa
-        self._found = [
-            grid.new_full((*grid.shape[:2], kappa), torch.inf).flatten(0, 1) for grid in self._grids
-        ]
+        self._grids = [tuple(grid.shape[:2]) for grid in self._fused(levels)]
+        self._queries = [_Queries(grid.flatten(0, 1), kappa) for grid in self._fused(levels)]
 
     def offer(self, levels: Sequence[Tensor]) -> None:
         """Let the patches of an image compete."""
-        self._found = [
-            torch.cat([found, _nearest_in(query.flatten(0, 1), patches.flatten(0, 1), self._kappa)], dim=1)
-            .topk(self._kappa, largest=False)
-            .values
-            for found, query, patches in zip(self._found, self._grids, self._fused(levels), strict=True)
-        ]
+        for queries, grid in zip(self._queries, self._fused(levels), strict=True):
+            queries.offer(grid.flatten(0, 1))
 
     def squared(self) -> list[NDArray[np.float32]]:
         """Squared distances (H, W, kappa), ascending, for each match."""
-        pairs = zip(self._found, self._grids, strict=True)
-        return [found.reshape(*grid.shape[:2], self._kappa).cpu().numpy() for found, grid in pairs]
+        pairs = zip(self._queries, self._grids, strict=True)
+        return [queries.found.reshape(*grid, self._kappa).cpu().numpy() for queries, grid in pairs]
 
     def _fused(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
         return levels if self._upsampling is None else [concatenate(levels, self._upsampling)]
 
 
-def _nearest_in(queries: Tensor, patches: Tensor, kappa: int) -> Tensor:
-    """Squared distances (P, kappa), ascending, from queries (P, C) to patches (G, C).
+class _Queries:
+    """Vectors (P, C), and `found` (P, kappa), ascending squared distances to the nearest offered."""
 
-    The nearest are found by the products |g|² - 2 q·g of centred vectors, then measured from the
-    differences, which lose nothing to cancellation.
-    """
-    centre = queries.mean(dim=0)
-    queries, patches = queries - centre, patches - centre
-    columns = torch.cat([patches, patches.square().sum(dim=1, keepdim=True)], dim=1).T
-    found = []
-    for tile in torch.split(queries, _QUERY_TILE):
-        rows = torch.cat([-2 * tile, tile.new_ones(len(tile), 1)], dim=1)
-        nearest = (rows @ columns).topk(kappa, dim=1, largest=False).indices
-        found.append((tile[:, None] - patches[nearest]).square().sum(dim=2))
-    return torch.cat(found)
+    def __init__(self, vectors: Tensor, kappa: int) -> None:
+        self._centre = vectors.mean(dim=0)
+        self._vectors = vectors - self._centre
+        self._rows = torch.cat([-2 * self._vectors, vectors.new_ones(len(vectors), 1)], dim=1)
+        self._norms = self._vectors.square().sum(dim=1)
+        self._products = vectors.new_empty(_QUERY_TILE * _PATCH_TILE)
+        self.found = vectors.new_full((len(vectors), kappa), torch.inf)
+
+    def offer(self, patches: Tensor) -> None:
+        """Let patches (G, C) compete.
+
+        Which may be near is told by the products |g|² - 2 q·g of centred vectors; their distances are then
+        measured from the differences, which lose nothing to cancellation.
+        """
+        patches = patches - self._centre
+        norms = patches.square().sum(dim=1, keepdim=True)
+        slack = ROUNDING * (self._norms + norms.max()) - self._norms
+        for tile in torch.split(torch.cat([patches, norms], dim=1), _PATCH_TILE):
+            vectors, columns = tile[:, :-1], tile.T
+            limits = self.found[:, -1] + slack
+            for start in range(0, len(self._rows), _QUERY_TILE):
+                rows = self._rows[start : start + _QUERY_TILE]
+                out = self._products[: len(rows) * len(tile)].view(len(rows), len(tile))
+                products = torch.mm(rows, columns, out=out)
+                near = (products.amin(dim=1) < limits[start : start + _QUERY_TILE]).nonzero()[:, 0]
+                if len(near):
+                    self._measure(near + start, products[near], vectors)
+
+    def _measure(self, queries: Tensor, products: Tensor, patches: Tensor) -> None:
+        """Measure the patches with the lowest products for these queries, and keep the nearest."""
+        kappa = self.found.shape[1]
+        nearest = products.topk(min(kappa, len(patches)), dim=1, largest=False).indices
+        squared = (self._vectors[queries, None] - patches[nearest]).square().sum(dim=2)
+        both = torch.cat([self.found[queries], squared], dim=1)
+        self.found[queries] = both.topk(kappa, dim=1, largest=False).values
