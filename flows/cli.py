@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from functools import wraps
+from inspect import Signature, signature
+from itertools import chain
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -30,6 +33,8 @@ RootArgument = Annotated[
     str, typer.Argument(help="Dataset in the MVTec AD layout: ROOT/CATEGORY/train/good, ...")
 ]
 Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
+BatchSize = Annotated[int, typer.Option(help="Images in a forward pass.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's log.")]
 
 
@@ -51,10 +56,8 @@ class Format(StrEnum):
     json = "json"
 
 
-@app.command()
-def evaluate(
-    root: RootArgument,
-    category: Categories = None,
+def _configuration(
+    *,
     backbone: Annotated[
         str, typer.Option(help="A torchvision ResNet by its name, or tf_efficientnet_lite0.")
     ] = _DEFAULTS.backbone,
@@ -78,8 +81,50 @@ def evaluate(
         int, typer.Option(help="Side of anomaly maps, pixels.")
     ] = _DEFAULTS.metric_resolution,
     dtype: Annotated[str, typer.Option(help="float16 or float32: stored features.")] = _DEFAULTS.dtype,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, ...")] = "auto",
-    batch_size: Annotated[int, typer.Option(help="Images in a forward pass.")] = 16,
+) -> Configuration:
+    """The configuration that these options name."""
+    return Configuration(
+        backbone=backbone,
+        weights=weights,
+        protocol=protocol,  # type: ignore[arg-type]  # checked by Configuration, as all of these
+        levels=tuple(level or STRIDES),
+        k_image=k_image,
+        k_gallery=k_gallery,
+        kappa=kappa,
+        fusion=fusion,  # type: ignore[arg-type]
+        upsampling=upsampling,  # type: ignore[arg-type]
+        distance=distance,  # type: ignore[arg-type]
+        sigma=sigma,
+        metric_resolution=metric_resolution,
+        dtype=dtype,  # type: ignore[arg-type]
+    )
+
+
+def _configured(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the options of `_configuration` where it declares a `configuration`."""
+    declared = signature(_configuration, eval_str=True).parameters
+    own = signature(command, eval_str=True).parameters
+
+    @wraps(command)
+    def configured(**given: Any) -> None:
+        with _errors():
+            configuration = _configuration(**{name: given.pop(name) for name in declared})
+            command(configuration=configuration, **given)
+
+    shown = [declared.values() if name == "configuration" else [own[name]] for name in own]
+    configured.__signature__ = Signature(list(chain(*shown)))  # type: ignore[attr-defined]  # typer reads it
+    return configured
+
+
+@app.command()
+@_configured
+def evaluate(
+    *,
+    root: RootArgument,
+    category: Categories = None,
+    configuration: Configuration,
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
     store: StoreOption = DEFAULT_STORE,
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run; the same name continues an interrupted run.")
@@ -87,23 +132,31 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Score and evaluate a dataset; what the store already has is not computed again."""
-    with _errors():
-        configuration = Configuration(
-            backbone=backbone,
-            weights=weights,
-            protocol=protocol,  # type: ignore[arg-type]  # checked by Configuration, as all of these
-            levels=tuple(level or STRIDES),
-            k_image=k_image,
-            k_gallery=k_gallery,
-            kappa=kappa,
-            fusion=fusion,  # type: ignore[arg-type]
-            upsampling=upsampling,  # type: ignore[arg-type]
-            distance=distance,  # type: ignore[arg-type]
-            sigma=sigma,
-            metric_resolution=metric_resolution,
-            dtype=dtype,  # type: ignore[arg-type]
-        )
-        _run(root, store, configuration, category or (), run_id, device, batch_size, verbose=verbose)
+    _run(root, store, configuration, category or (), run_id, device, batch_size, verbose=verbose)
+
+
+@app.command()
+@_configured
+def plan(
+    *,
+    root: RootArgument,
+    category: Categories = None,
+    configuration: Configuration,
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Show what `spade evaluate` would still compute, and about how long it takes; nothing is written."""
+    from flows.screen import print_plan, progress_display
+    from storage.datasets import dataset_root, find_categories
+
+    find_categories(dataset_root(root), category or ())  # before the seconds that torch takes
+    _configure_prefect(verbose=False)
+    with progress_display(enabled=True):
+        from tasks.plan import plan as plan_run
+
+        planned = plan_run(root, store, configuration, category or (), device, batch_size)
+    print_plan(planned)
 
 
 @app.command()

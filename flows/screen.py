@@ -10,8 +10,9 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -29,6 +30,9 @@ from rich.text import Text
 from storage.datasets import Manifest
 from storage.errors import DatasetError
 from storage.results import Results
+
+if TYPE_CHECKING:
+    from tasks.plan import Plan
 
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "categories": {
@@ -77,6 +81,18 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "images": "images",
         "set_aside": "set aside",
         "seconds": "seconds",
+    },
+    "plan": {
+        "category": "category",
+        "images": "images",
+        "extract": "to extract",
+        "score": "to score",
+        "feature_gib": "features, up to GiB",
+        "map_gib": "maps, up to GiB",
+        "forward_gmac": "forward, GMAC",
+        "match_gmac": "matching, GMAC",
+        "minutes": "minutes",
+        "reason": "cannot be evaluated",
     },
     "inspection": {
         name: name
@@ -203,7 +219,26 @@ def print_inspection(manifest: Manifest) -> None:
                 print(f"{kind}: {entry.image_id}: {text}")
 
 
-def _render(rows: Sequence[Mapping[str, Any]], name: str, footer: Mapping[str, Any] | None = None) -> Table:
+def print_plan(plan: Plan) -> None:
+    """What is left to do in each category and in total, and about how long that takes."""
+    rows, total = [asdict(estimate) for estimate in plan.categories], plan.total
+    _print(_render(rows, "plan", asdict(total) if len(rows) > 1 else None, decimals=2))
+    if total.extract or total.score:
+        print(
+            f"about {total.minutes:.1f} minutes of computing on {plan.device}, measured with random images; "
+            "reading and writing files comes on top"
+        )
+    else:
+        print("nothing to extract, nothing to score: a run takes no time to speak of")
+
+
+def _render(
+    rows: Sequence[Mapping[str, Any]],
+    name: str,
+    footer: Mapping[str, Any] | None = None,
+    *,
+    decimals: int = 4,
+) -> Table:
     """Rows as a table of the main columns; columns of notes only where there is one."""
     columns = _COLUMNS[name]
     shown = [
@@ -216,22 +251,22 @@ def _render(rows: Sequence[Mapping[str, Any]], name: str, footer: Mapping[str, A
         numeric = any(isinstance(row.get(column), int | float) for row in rows)
         table.add_column(
             columns[column],
-            footer=_text((footer or {}).get(column)),
+            footer=_text((footer or {}).get(column), decimals),
             justify="right" if numeric else "left",
             overflow="fold",
         )
     for row in rows:
-        table.add_row(*(_text(row.get(column)) for column in shown))
+        table.add_row(*(_text(row.get(column), decimals) for column in shown))
     return table
 
 
-def _text(value: Any) -> Text:
+def _text(value: Any, decimals: int) -> Text:
     if value is None:
         return Text("")
     if isinstance(value, bool):
         return Text("yes" if value else "no")
     if isinstance(value, float):
-        return Text(f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}")
+        return Text(f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:.1f}")
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M:%S}")
     return Text(str(value))

@@ -71,9 +71,7 @@ class Store:
                 f"no store at {store.root}: name the one given to `spade evaluate --store`, or run that first"
             ) from None
         except OSError as error:
-            raise StoreError(
-                f"the store {store.root} cannot be used ({error.strerror}): name another folder with --store"
-            ) from error
+            raise store._unusable(error.strerror) from error
         except (ValueError, KeyError, TypeError):
             raise StoreError(
                 f"{marker} is not a store's marker: restore it or name another --store"
@@ -87,13 +85,40 @@ class Store:
             )
         return store
 
+    @classmethod
+    def foresee(cls, root: str | Path) -> Store:
+        """The store at `root`, or the empty one that `open` would make there; nothing is written.
+
+        Raises:
+            StoreError: as `open` with `create`.
+        """
+        store = cls(Path(root).expanduser().absolute())
+        try:
+            if (store.root / "store.json").exists():
+                return cls.open(store.root)
+            store._check_free()
+            above = next(path for path in (store.root, *store.root.parents) if path.exists())
+            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+                raise store._unusable(f"{above} is not a folder that can be written")
+        except OSError as error:
+            raise store._unusable(error.strerror) from error
+        return store
+
+    def _unusable(self, reason: str | None) -> StoreError:
+        return StoreError(
+            f"the store {self.root} cannot be used ({reason}): name another folder with --store"
+        )
+
     def _create(self, marker: Path) -> None:
+        self._check_free()
+        self.root.mkdir(parents=True, exist_ok=True)
+        self.write(marker, json.dumps({"format_version": FORMAT_VERSION}).encode())
+
+    def _check_free(self) -> None:
         if self.entries(self.root):
             raise StoreError(
                 f"{self.root} holds other files and is no store: name a new or empty folder with --store"
             )
-        self.root.mkdir(parents=True, exist_ok=True)
-        self.write(marker, json.dumps({"format_version": FORMAT_VERSION}).encode())
 
     def check_writable(self) -> None:
         """Raise StoreError now, and not after hours of work, if nothing can be written here."""

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 
 import torch
 from prefect import task
@@ -31,10 +32,28 @@ def prepare(
     device: str = "auto",
     batch_size: int = 16,
 ) -> Job:
-    """Check all that can be checked before any image is read, and settle what was left open.
+    """Check all that can be checked before any image is read, settle what was left open, open the store.
 
     Raises:
         ConfigurationError, DatasetError, StoreError: what is wrong, and the remedy.
+    """
+    job = settle(root, store, configuration, run_id, device, batch_size)
+    Store.open(job.store, create=True).check_writable()
+    return job
+
+
+def settle(
+    root: str,
+    store: str,
+    configuration: Configuration,
+    run_id: str | None = None,
+    device: str = "auto",
+    batch_size: int = 16,
+) -> Job:
+    """The job that these words mean; its store is not looked at, and need not exist.
+
+    Raises:
+        ConfigurationError, DatasetError: what is wrong, and the remedy.
     """
     if run_id is not None and (
         not re.fullmatch(r"[\w-][\w.-]{0,99}", run_id, re.ASCII) or run_id == "latest"
@@ -48,12 +67,10 @@ def prepare(
     find_categories(folder)
     weights = weights_file(configuration.backbone, configuration.weights)
     weights_sha256 = file_sha256(weights)
-    opened = Store.open(store, create=True)
-    opened.check_writable()
     now = datetime.now(UTC)
     return Job(
         root=str(folder),
-        store=str(opened.root),
+        store=str(Path(store).expanduser().absolute()),
         run_id=run_id or f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}",
         configuration=configuration,
         weights_file=str(weights),
@@ -71,7 +88,7 @@ def ingest(job: Job, categories: Sequence[str] = ()) -> Stage:
     start = time.perf_counter()
     store = job.open_store()
     known = last_manifest(store, job.dataset)
-    manifest = read_manifest(job.root, categories, known=known, progress=_report)
+    manifest = read_manifest(job.root, categories, known=known, progress=report_files)
     content = table_bytes(manifest.table())
     store.write(store.job(job.run_id), content)
     store.write(store.manifest(job.dataset), content)
@@ -80,7 +97,8 @@ def ingest(job: Job, categories: Sequence[str] = ()) -> Stage:
     return Stage("ingest", None, time.perf_counter() - start, new, len(manifest.entries))
 
 
-def _report(done: int, total: int) -> None:
+def report_files(done: int, total: int) -> None:
+    """Log now and then how many files of a dataset have been read."""
     if done % 50 == 0 or done == total:
         report("ingest", None, done, total)
 

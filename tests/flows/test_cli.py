@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 from tiny import write_category, write_image
 from typer.testing import CliRunner
 
@@ -98,6 +99,7 @@ def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Pat
     assert (code, "no store at" in error) == (2, True)
 
 
+@pytest.mark.parametrize("command", ["evaluate", "plan"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -110,9 +112,9 @@ def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Pat
     ],
 )
 def test_a_wrong_option_is_one_line_before_anything_is_loaded(
-    arguments: list[str], message: str, tmp_path: Path
+    command: str, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
-    code, out, error = spade("evaluate", tmp_path, "--store", tmp_path / "store", *arguments)
+    code, out, error = spade(command, tmp_path, "--store", tmp_path / "store", *arguments)
     assert code == 2
     assert out == ""
     assert message in error
@@ -121,6 +123,7 @@ def test_a_wrong_option_is_one_line_before_anything_is_loaded(
 
 
 @pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("command", ["evaluate", "plan"])
 @pytest.mark.parametrize(
     ("root", "options", "message"),
     [
@@ -132,13 +135,13 @@ def test_a_wrong_option_is_one_line_before_anything_is_loaded(
     ],
 )
 def test_what_the_user_can_mend_is_one_line(
-    root: str, options: list[str], message: str, tmp_path: Path
+    command: str, root: str, options: list[str], message: str, tmp_path: Path
 ) -> None:
     import re
 
     write_category(tmp_path / "data", "nut", train=1, normal=1, anomalous=1)
     code, _, error = spade(
-        "evaluate",
+        command,
         tmp_path / root,
         "--backbone",
         "tf_efficientnet_lite0",
@@ -150,6 +153,54 @@ def test_what_the_user_can_mend_is_one_line(
     assert code == 2
     assert last.startswith("error: ")
     assert re.search(message, last)
+
+
+def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+    options = {
+        name: [(parameter.opts, parameter.default, parameter.help) for parameter in commands[name].params]
+        for name in ("evaluate", "plan")
+    }
+    assert [option for option in options["evaluate"] if option not in options["plan"]] == [
+        (["--run-id"], None, "Name of the run; the same name continues an interrupted run."),
+        (["--verbose", "-v"], False, "Show Prefect's log."),
+    ]
+    assert len(options["plan"]) == len(options["evaluate"]) - 2
+
+
+def test_plan_needs_no_server_and_writes_nothing(store: Path, resnet18_weights: Path, tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT")}
+    environment |= {"PREFECT_HOME": str(tmp_path / "prefect"), "PREFECT_API_URL": "http://127.0.0.1:9/api"}
+    done = subprocess.run(
+        [
+            sys.executable, "-m", "flows.cli", "plan", store.parent / "tiny", "--store", tmp_path / "store",
+            "--backbone", "resnet18", "--weights", resnet18_weights, "--k-gallery", "2",
+        ],
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.replace("│", " ").split() for line in done.stdout.splitlines()]
+    assert ["007", "9", "9", "5"] in [row[:4] for row in rows]
+    assert ["total", "18", "18", "10"] in [row[:4] for row in rows]
+    assert "minutes of computing on" in done.stdout
+    assert not (tmp_path / "store").exists()
+    assert list(tmp_path.rglob("*.db")) == []
+
+
+def test_after_the_run_the_plan_is_empty(store: Path, resnet18_weights: Path) -> None:
+    def plan(gallery: int) -> tuple[int, str, str]:
+        backbone = ("--backbone", "resnet18", "--weights", resnet18_weights)
+        return spade("plan", store.parent / "tiny", "--store", store, *backbone, "--k-gallery", gallery)
+
+    code, out, _ = plan(2)
+    assert code == 0
+    assert "nothing to extract, nothing to score" in out
+    code, out, _ = plan(1)
+    total = next(line for line in out.splitlines() if "total" in line)
+    assert (code, total.replace("│", " ").split()[:4]) == (0, ["total", "18", "0", "10"])
 
 
 def test_inspect_shows_counts_and_what_is_wrong(tmp_path: Path) -> None:

@@ -74,6 +74,28 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
     assert files_below(tmp_path) == ["thesis.tex"]
 
 
+def test_a_store_to_be_is_foreseen_and_not_made(store: Store, tmp_path: Path) -> None:
+    assert Store.foresee(store.root) == store
+    (tmp_path / "empty").mkdir()
+    before = files_below(tmp_path)
+    for absent in ("empty", "deep/store"):
+        assert Store.foresee(tmp_path / absent).root == tmp_path / absent
+    assert files_below(tmp_path) == before
+    assert not (tmp_path / "deep").exists()
+
+
+def test_a_folder_that_cannot_become_a_store_is_foreseen(store: Store, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    with pytest.raises(StoreError, match=r"holds other files.*--store"):
+        Store.foresee(tmp_path)
+    for below in ("file", "file/deep/store"):
+        with pytest.raises(StoreError, match=r"file is not a folder that can be written.*--store"):
+            Store.foresee(tmp_path / below)
+    (store.root / "store.json").write_text("{")
+    with pytest.raises(StoreError, match=r"store\.json is not a store's marker"):
+        Store.foresee(store.root)
+
+
 def test_a_newer_format_is_refused_with_the_remedy(store: Store) -> None:
     (store.root / "store.json").write_text(json.dumps({"format_version": FORMAT_VERSION + 1}))
     with pytest.raises(StoreError, match=f"format {FORMAT_VERSION + 1} .*up to {FORMAT_VERSION}: upgrade"):
