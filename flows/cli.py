@@ -81,6 +81,9 @@ def _configuration(
         int, typer.Option(help="Side of anomaly maps, pixels.")
     ] = _DEFAULTS.metric_resolution,
     dtype: Annotated[str, typer.Option(help="float16 or float32: stored features.")] = _DEFAULTS.dtype,
+    precision: Annotated[
+        str, typer.Option(help="float32 or bfloat16 products in the backbone; auto: bfloat16 if native.")
+    ] = _DEFAULTS.precision,
 ) -> Configuration:
     """The configuration that these options name."""
     return Configuration(
@@ -97,6 +100,7 @@ def _configuration(
         sigma=sigma,
         metric_resolution=metric_resolution,
         dtype=dtype,  # type: ignore[arg-type]
+        precision=precision,  # type: ignore[arg-type]
     )
 
 
@@ -125,6 +129,7 @@ def evaluate(
     configuration: Configuration,
     device: Device = "auto",
     batch_size: BatchSize = 16,
+    memory: Annotated[float, typer.Option(help="GiB of features kept in memory while scoring.")] = 2.0,
     store: StoreOption = DEFAULT_STORE,
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run; the same name continues an interrupted run.")
@@ -132,7 +137,17 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Score and evaluate a dataset; what the store already has is not computed again."""
-    _run(root, store, configuration, category or (), run_id, device, batch_size, verbose=verbose)
+    _run(
+        root,
+        store,
+        configuration,
+        categories=tuple(category or ()),
+        run_id=run_id,
+        device=device,
+        batch_size=batch_size,
+        memory_gib=memory,
+        verbose=verbose,
+    )
 
 
 @app.command()
@@ -169,7 +184,7 @@ def demo(store: StoreOption = DEFAULT_STORE, verbose: Verbose = False) -> None:
         with progress_display(enabled=not verbose):
             root = draw_dataset(Store.open(store, create=True))
         configuration = Configuration(backbone="tf_efficientnet_lite0")
-        _run(str(root), store, configuration, (), None, "auto", 16, verbose=verbose)
+        _run(str(root), store, configuration, verbose=verbose)
 
 
 @app.command()
@@ -218,12 +233,10 @@ def _run(
     root: str,
     store: str,
     configuration: Configuration,
-    categories: list[str] | tuple[str, ...],
-    run_id: str | None,
-    device: str,
-    batch_size: int,
     *,
+    categories: tuple[str, ...] = (),
     verbose: bool,
+    **settings: Any,
 ) -> None:
     """Run the flow with progress on the screen, then show the tables; a partial run ends with exit code 1."""
     from flows.screen import print_report, progress_display
@@ -236,7 +249,7 @@ def _run(
 
         incomplete = None
         try:
-            run_id = evaluate(root, store, configuration, tuple(categories), run_id, device, batch_size)
+            run_id = evaluate(root, store, configuration, categories, **settings)
         except IncompleteRunError as error:
             run_id, incomplete = error.run_id, error
     print_report(store, run_id)

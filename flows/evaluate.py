@@ -12,7 +12,7 @@ from tasks.core.config import Configuration, ConfigurationError
 from tasks.extract import extract
 from tasks.index import index
 from tasks.ingest import ingest, prepare
-from tasks.job import Job, Outcome
+from tasks.job import DEFAULT_MEMORY_GIB, Job, Outcome
 from tasks.progress import LOGGER
 from tasks.score import score
 from tasks.summarize import failure, is_published, publish, summarize
@@ -36,6 +36,7 @@ def evaluate(
     run_id: str | None = None,
     device: str = "auto",
     batch_size: int = 16,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
 ) -> str:
     """Evaluate the categories under `root`, or those named, and publish a run; its id is returned.
 
@@ -44,7 +45,7 @@ def evaluate(
     Raises:
         IncompleteRunError: a category failed; the run holds its reason and the others' results.
     """
-    job = prepare(root, store, configuration, run_id, device, batch_size)
+    job = prepare(root, store, configuration, run_id, device, batch_size, memory_gib)
     ingested = ingest(job, categories)
     if is_published(job):
         LOGGER.info("run %s is published already", job.run_id)

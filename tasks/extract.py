@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
@@ -19,10 +19,13 @@ from storage.datasets import Entry, read_image
 from storage.features import Features
 from storage.images import UnreadableImageError
 from tasks.core.backbone import Backbone
+from tasks.core.config import Precision
 from tasks.core.preprocess import preprocess
 from tasks.job import Extraction, Job, Stage
 from tasks.progress import report
 from tasks.weights import read_state_dict
+
+Loaded = NDArray[np.float32] | str
 
 
 @task(cache_policy=NO_CACHE)
@@ -41,23 +44,45 @@ def extract(job: Job, category: str) -> Extraction:
     done = len(by_key) - len(missing)
     report("extract", category, done, len(by_key), "found in the store")
     gone: dict[str, str] = {}
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, len(missing), job.batch_size):
-            keys = missing[first : first + job.batch_size]
-            loaded = dict(zip(keys, pool.map(lambda key: _load(job, by_key[key]), keys), strict=True))
+    batches = [missing[first : first + job.batch_size] for first in range(0, len(missing), job.batch_size)]
+    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as writer:
+        writing: list[tuple[Future[None], int]] = []
+        for loaded in _read_ahead(lambda key: _load(job, by_key[key]), batches, readers):
             gone |= {key: image for key, image in loaded.items() if isinstance(image, str)}
             images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
-            if images:
-                _append(job, features, list(images), np.stack(list(images.values())))
-            done += len(keys)
-            report("extract", category, done, len(by_key), f"{len(images)} new")
+            computed = _compute(job, np.stack(list(images.values()))) if images else None
+            done += _written(writing, category, done, len(by_key))
+            if computed is not None:
+                writing.append((writer.submit(features.append, list(images), *computed), len(images)))
+        done += _written(writing, category, done, len(by_key))
     return Extraction(
         Stage("extract", category, time.perf_counter() - start, len(missing) - len(gone), len(by_key)),
         {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone},
     )
 
 
-def _load(job: Job, entry: Entry) -> NDArray[np.float32] | str:
+def _read_ahead(
+    load: Callable[[str], Loaded], batches: Iterable[Sequence[str]], readers: Executor
+) -> Iterator[dict[str, Loaded]]:
+    """Loaded batches in order; while one is used, the next is being read."""
+    ahead: dict[str, Future[Loaded]] = {}
+    for batch in (*batches, ()):
+        current, ahead = ahead, {key: readers.submit(load, key) for key in batch}
+        if current:
+            yield {key: future.result() for key, future in current.items()}
+
+
+def _written(writing: list[tuple[Future[None], int]], category: str, done: int, total: int) -> int:
+    """Wait for the batch being written, if there is one, and report it; its length is returned."""
+    if not writing:
+        return 0
+    future, length = writing.pop()
+    future.result()
+    report("extract", category, done + length, total, f"{length} new")
+    return length
+
+
+def _load(job: Job, entry: Entry) -> Loaded:
     """A preprocessed image, or why there is none."""
     try:
         return preprocess(read_image(job.root, entry), job.configuration.preprocessing)
@@ -65,16 +90,28 @@ def _load(job: Job, entry: Entry) -> NDArray[np.float32] | str:
         return str(error)
 
 
-def _append(job: Job, features: Features, keys: Sequence[str], images: NDArray[np.float32]) -> None:
-    backbone = _backbone(job.configuration.backbone, job.weights_file, job.weights_sha256, job.device)
+def _compute(
+    job: Job, images: NDArray[np.float32]
+) -> tuple[NDArray[np.floating], dict[int, NDArray[np.floating]]]:
+    """Embeddings and levels of a batch, as they are stored."""
+    settings = job.configuration
+    backbone = _backbone(
+        settings.backbone, job.weights_file, job.weights_sha256, job.device, settings.precision
+    )
     embeddings, levels = backbone(torch.from_numpy(images))
-    dtype = np.dtype(job.configuration.dtype)
+    dtype = np.dtype(settings.dtype)
     with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
         stored = {stride: level.numpy().astype(dtype) for stride, level in levels.items()}
-        features.append(keys, embeddings.numpy().astype(dtype), stored)
+        return embeddings.numpy().astype(dtype), stored
 
 
 @lru_cache(maxsize=1)
-def _backbone(name: str, weights_file: str, weights_sha256: str, device: str) -> Backbone:  # noqa: ARG001
-    """The network of a job, kept for the next category while its weights stay the same."""
-    return Backbone(name, read_state_dict(Path(weights_file)), device)
+def _backbone(
+    name: str,
+    weights_file: str,
+    weights_sha256: str,  # noqa: ARG001 (other weights in the same file are another network)
+    device: str,
+    precision: Precision,
+) -> Backbone:
+    """The network of a job, kept for the next category."""
+    return Backbone(name, read_state_dict(Path(weights_file)), device, precision)

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,8 +17,9 @@ from prefect.cache_policies import NO_CACHE
 from storage.datasets import Manifest, dataset_root, find_categories, last_manifest, read_manifest
 from storage.layout import Store, digest
 from storage.tables import table_bytes
+from tasks.core.backbone import native_precision
 from tasks.core.config import Configuration, ConfigurationError
-from tasks.job import Job, Stage
+from tasks.job import DEFAULT_MEMORY_GIB, Job, Stage
 from tasks.progress import report
 from tasks.weights import file_sha256, weights_file
 
@@ -31,13 +32,14 @@ def prepare(
     run_id: str | None = None,
     device: str = "auto",
     batch_size: int = 16,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
 ) -> Job:
     """Check all that can be checked before any image is read, settle what was left open, open the store.
 
     Raises:
         ConfigurationError, DatasetError, StoreError: what is wrong, and the remedy.
     """
-    job = settle(root, store, configuration, run_id, device, batch_size)
+    job = settle(root, store, configuration, run_id, device, batch_size, memory_gib)
     Store.open(job.store, create=True).check_writable()
     return job
 
@@ -49,6 +51,7 @@ def settle(
     run_id: str | None = None,
     device: str = "auto",
     batch_size: int = 16,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
 ) -> Job:
     """The job that these words mean; its store is not looked at, and need not exist.
 
@@ -63,10 +66,15 @@ def settle(
         )
     if batch_size < 1:
         raise ConfigurationError(f"batch-size is {batch_size}: it is a whole number, 1 or more")
+    if not memory_gib > 0:
+        raise ConfigurationError(f"memory is {memory_gib}: it is a number of GiB above 0")
     folder = dataset_root(root)
     find_categories(folder)
     weights = weights_file(configuration.backbone, configuration.weights)
     weights_sha256 = file_sha256(weights)
+    device = _device(device)
+    if configuration.precision == "auto":
+        configuration = replace(configuration, precision=native_precision(device))
     now = datetime.now(UTC)
     return Job(
         root=str(folder),
@@ -76,8 +84,9 @@ def settle(
         weights_file=str(weights),
         weights_sha256=weights_sha256,
         feature_key=digest(configuration.feature_description(weights_sha256)),
-        device=_device(device),
+        device=device,
         batch_size=batch_size,
+        memory_gib=memory_gib,
         started=now.isoformat(),
     )
 

@@ -10,13 +10,16 @@ from storage.layout import Store
 from storage.tables import read_table
 from tasks.core.config import Configuration
 
+DEFAULT_MEMORY_GIB = 2.0
+
 
 @dataclass(frozen=True)
 class Job:
     """One run on one dataset.
 
     `weights_file` is where the weights with digest `weights_sha256` were found; `feature_key` is the digest
-    of all that determines an image's features. `started` is an ISO time in UTC.
+    of all that determines an image's features. `memory_gib` bounds the pyramids kept in memory while
+    scoring. `started` is an ISO time in UTC.
     """
 
     root: str
@@ -28,6 +31,7 @@ class Job:
     feature_key: str
     device: str
     batch_size: int
+    memory_gib: float
     started: str
 
     def open_store(self) -> Store:

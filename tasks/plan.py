@@ -178,7 +178,9 @@ def calibrate(job: Job) -> Costs:
     """
     settings = job.configuration
     report("calibrate", None, 0, 2)
-    backbone = Backbone(settings.backbone, read_state_dict(Path(job.weights_file)), job.device)
+    backbone = Backbone(
+        settings.backbone, read_state_dict(Path(job.weights_file)), job.device, settings.precision
+    )
     images = _random_images()
     with _counting(backbone) as macs:
         embeddings, levels = backbone(images)

@@ -26,7 +26,6 @@ from tasks.job import Job, Stage
 from tasks.progress import report
 
 BATCH_SIZE = 8
-_CACHE_BYTES = 512 * 2**20
 
 LoadPyramid = Callable[[str], Pyramid]
 
@@ -48,14 +47,14 @@ def score(job: Job, category: str, excluded: Mapping[str, str]) -> Stage:
     if missing:
         faiss_index = read_index(store, job.feature_key, gallery_digest(train))
         features = Features(store, job.feature_key)
-        load = _cached(features, job.configuration.levels, missing[0])
+        load = cached_pyramids(features, job.configuration.levels, missing[0], job.memory_gib)
         for first in range(0, len(missing), BATCH_SIZE):
             keys = missing[first : first + BATCH_SIZE]
             squared, positions = nearest(
                 faiss_index, features.embeddings(keys), max(_effective(job.configuration, len(train)))
             )
             batch = [
-                _score_image(job, key, distances, ids, train, load)
+                score_image(job, key, distances, ids, train, load)
                 for key, distances, ids in zip(keys, squared, positions, strict=True)
             ]
             scores.append([record for record, _ in batch], np.stack([values for _, values in batch]))
@@ -84,7 +83,7 @@ def _effective(configuration: Configuration, rows: int) -> tuple[int, int]:
     return min(configuration.k_image, rows), min(configuration.k_gallery, rows)
 
 
-def _score_image(
+def score_image(
     job: Job,
     key: str,
     squared_distances: NDArray[np.float64],
@@ -92,6 +91,7 @@ def _score_image(
     train: Sequence[str],
     load: LoadPyramid,
 ) -> tuple[ImageScore, NDArray[np.float32]]:
+    """The record and the anomaly map of one test image, given its neighbours, nearest first."""
     settings = job.configuration
     k_image, k_gallery = _effective(settings, len(train))
     gallery: Iterator[Pyramid] = (load(train[position]) for position in positions[:k_gallery])
@@ -115,7 +115,11 @@ def _score_image(
     return record, anomaly_map
 
 
-def _cached(features: Features, strides: Sequence[int], key: str) -> LoadPyramid:
-    """Reads pyramids, and keeps the last ones read: as many as fit if each is the size of that of `key`."""
+def cached_pyramids(features: Features, strides: Sequence[int], key: str, memory_gib: float) -> LoadPyramid:
+    """Reads pyramids, and keeps the last ones: as many as fit into the memory, each of the size of `key`'s.
+
+    Where all training images of a category fit, each is read and decoded once.
+    """
     size = sum(level.nbytes for level in features.pyramid(key, strides))
-    return lru_cache(maxsize=max(1, _CACHE_BYTES // size))(partial(features.pyramid, strides=strides))
+    kept = max(1, int(memory_gib * 2**30 / size))
+    return lru_cache(maxsize=kept)(partial(features.pyramid, strides=strides))

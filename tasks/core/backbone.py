@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import timm
 import torch
@@ -11,14 +11,29 @@ import torchvision
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from tasks.core.config import EFFICIENTNET_LITE0, STRIDES, ConfigurationError
+from tasks.core.config import EFFICIENTNET_LITE0, STRIDES, ConfigurationError, Precision
+
+
+def native_precision(device: str) -> Literal["float32", "bfloat16"]:
+    """bfloat16 if the device multiplies it in hardware, float32 otherwise."""
+    if device.startswith("cuda"):
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = device == "cpu" and torch.cpu._is_avx512_bf16_supported()
+    return "bfloat16" if native else "float32"
 
 
 class Backbone(nn.Module):
     """A network in eval mode, on one device, that no gradient passes."""
 
-    def __init__(self, name: str, state_dict: Mapping[str, Tensor], device: str = "cpu") -> None:
-        """Build network `name` and load its weights.
+    def __init__(
+        self,
+        name: str,
+        state_dict: Mapping[str, Tensor],
+        device: str = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        """Build network `name` and load its weights; `precision` is that of its products.
 
         Raises:
             ConfigurationError: the weights do not fit the network.
@@ -31,8 +46,9 @@ class Backbone(nn.Module):
         if not self._lite:
             nodes = {f"layer{i + 1}": str(stride) for i, stride in enumerate(STRIDES)}
             network = create_feature_extractor(network, nodes | {"flatten": "embedding"})
-        self._network = network.to(device)
-        self._device = device
+        self._network = network.to(device, memory_format=torch.channels_last)
+        self._device = torch.device(device)
+        self._autocast = precision == "bfloat16"
 
     @torch.inference_mode()
     def forward(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
@@ -43,17 +59,20 @@ class Backbone(nn.Module):
         count = len(images)
         if count == 1:  # a lone row takes another kernel, whose last bits differ
             images = images.expand(2, -1, -1, -1)
-        images = images.to(self._device)
-        if self._lite:
-            last, found = self._network.forward_intermediates(images, indices=(1, 2, 3), norm=False)
-            embedding = self._network.forward_head(last, pre_logits=True)
-            levels = dict(zip(STRIDES, found, strict=True))
-        else:
-            found = self._network(images)
-            embedding = found["embedding"]
-            levels = {stride: found[str(stride)] for stride in STRIDES}
-        channel_last = {stride: level.permute(0, 2, 3, 1)[:count].cpu() for stride, level in levels.items()}
-        return embedding[:count].cpu(), channel_last
+        images = images.to(self._device, memory_format=torch.channels_last)
+        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
+            if self._lite:
+                last, found = self._network.forward_intermediates(images, indices=(1, 2, 3), norm=False)
+                embedding = self._network.forward_head(last, pre_logits=True)
+                levels = dict(zip(STRIDES, found, strict=True))
+            else:
+                found = self._network(images)
+                embedding = found["embedding"]
+                levels = {stride: found[str(stride)] for stride in STRIDES}
+        channel_last = {
+            stride: level.permute(0, 2, 3, 1)[:count].float().cpu() for stride, level in levels.items()
+        }
+        return embedding[:count].float().cpu(), channel_last
 
 
 def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any], *, by_order: bool) -> None:

@@ -13,6 +13,7 @@ Fusion = Literal["concatenate", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 Distance = Literal["squared", "euclidean"]
 FeatureDtype = Literal["float16", "float32"]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 EFFICIENTNET_LITE0 = "tf_efficientnet_lite0"
 RESNETS = (
@@ -72,6 +73,7 @@ class Configuration:
         sigma: standard deviation of the Gaussian filter, in pixels at metric resolution; 0 for none.
         metric_resolution: side of anomaly maps and masks, in pixels.
         dtype: of the stored features.
+        precision: of the backbone's products; "auto" is bfloat16 where the processor has it natively.
     """
 
     backbone: str = "wide_resnet50_2"
@@ -87,6 +89,7 @@ class Configuration:
     sigma: float = 4.0
     metric_resolution: int = 256
     dtype: FeatureDtype = "float16"
+    precision: Precision = "auto"
 
     def __post_init__(self) -> None:
         """Check each setting; ConfigurationError names the first that is wrong."""
@@ -96,6 +99,7 @@ class Configuration:
         _one_of("upsampling", self.upsampling, get_args(Upsampling))
         _one_of("distance", self.distance, get_args(Distance))
         _one_of("dtype", self.dtype, get_args(FeatureDtype))
+        _one_of("precision", self.precision, get_args(Precision))
         _whole("k_image", self.k_image, 1, None)
         _whole("k_gallery", self.k_gallery, 1, None)
         _whole("metric_resolution", self.metric_resolution, 8, MAX_METRIC_RESOLUTION)
@@ -128,6 +132,7 @@ class Configuration:
             "preprocessing": dataclasses.asdict(self.preprocessing),
             "levels": list(STRIDES),
             "dtype": self.dtype,
+            "precision": self.precision,
         }
 
     def scoring_description(self) -> dict[str, Any]:

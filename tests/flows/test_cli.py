@@ -162,6 +162,7 @@ def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
         for name in ("evaluate", "plan")
     }
     assert [option for option in options["evaluate"] if option not in options["plan"]] == [
+        (["--memory"], 2.0, "GiB of features kept in memory while scoring."),
         (["--run-id"], None, "Name of the run; the same name continues an interrupted run."),
         (["--verbose", "-v"], False, "Show Prefect's log."),
     ]

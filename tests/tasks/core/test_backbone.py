@@ -45,7 +45,7 @@ def test_a_resnets_levels_and_embedding_are_those_of_its_plain_forward(
         16: (3, 14, 14, 256),
     }
     for stride, level in levels.items():
-        torch.testing.assert_close(level, expected[stride])
+        torch.testing.assert_close(level, expected[stride], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(embeddings, pooled)
 
 
@@ -71,7 +71,7 @@ def test_efficientnet_lite0_gives_in_one_pass_what_timm_gives_in_two(
     embeddings, levels = lite0(images)
     with torch.inference_mode():
         for level, expected in zip(levels.values(), pyramid.eval()(images), strict=True):
-            torch.testing.assert_close(level, expected.permute(0, 2, 3, 1))
+            torch.testing.assert_close(level, expected.permute(0, 2, 3, 1), rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(embeddings, pooled.eval()(images))
     assert embeddings.shape == (3, 1280)
 
@@ -82,6 +82,19 @@ def test_a_row_does_not_depend_on_the_rest_of_its_batch(lite0: Backbone, images:
         embedding, alone = lite0(images[row : row + 1])
         assert torch.equal(embedding[0], embeddings[row])
         assert all(torch.equal(alone[stride][0], levels[stride][row]) for stride in levels)
+
+
+def test_bfloat16_products_are_close_and_do_not_depend_on_the_batch(
+    images: torch.Tensor, lite0: Backbone
+) -> None:
+    quick = Backbone(LITE0, read_state_dict(weights_file(LITE0, None)), precision="bfloat16")
+    embeddings, _ = quick(images)
+    alone, _ = quick(images[:1])
+    assert embeddings.dtype == torch.float32
+    assert torch.equal(alone[0], embeddings[0])
+    exact, _ = lite0(images)
+    assert not torch.equal(embeddings, exact)
+    assert (embeddings - exact).norm() / exact.norm() < 0.05
 
 
 def test_weights_of_another_network_are_refused(resnet18_weights: Path) -> None:

@@ -30,6 +30,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"distance": "l2"}, "squared, euclidean"),
         ({"protocol": "papr"}, "did you mean paper"),
         ({"dtype": "float64"}, "did you mean float"),
+        ({"precision": "half"}, "it is one of auto, float32, bfloat16"),
         ({"levels": (4, 32)}, "level is 32: it is one of 4, 8, 16"),
         ({"levels": (6,)}, "level is 6"),
         ({"levels": ()}, "levels is empty"),
@@ -68,6 +69,11 @@ def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
         {"weights": "elsewhere"},
     ):
         assert Configuration(**other).feature_description("w") == base
-    for other in ({"backbone": "resnet50"}, {"protocol": "full"}, {"dtype": "float32"}):
+    for other in (
+        {"backbone": "resnet50"},
+        {"protocol": "full"},
+        {"dtype": "float32"},
+        {"precision": "bfloat16"},
+    ):
         assert Configuration(**other).feature_description("w") != base  # type: ignore[arg-type]
     assert Configuration().feature_description("v") != base
