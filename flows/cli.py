@@ -82,7 +82,7 @@ def _configuration(
     ] = _DEFAULTS.metric_resolution,
     dtype: Annotated[str, typer.Option(help="float16 or float32: stored features.")] = _DEFAULTS.dtype,
     precision: Annotated[
-        str, typer.Option(help="float32 or bfloat16 products in the backbone; auto: bfloat16 if native.")
+        str, typer.Option(help="float32 or bfloat16: products in the backbone.")
     ] = _DEFAULTS.precision,
 ) -> Configuration:
     """The configuration that these options name."""

@@ -136,6 +136,7 @@ RUN = pa.schema(
         _field("sigma", pa.float64(), "of the Gaussian filter, pixels", nullable=False),
         _field("metric_resolution", pa.int64(), "side of anomaly maps, pixels", nullable=False),
         _field("dtype", pa.string(), "of the stored features", nullable=False),
+        _field("precision", pa.string(), "of the backbone's products", nullable=False),
         _field("device", pa.string(), "that computed", nullable=False),
         _field("batch_size", pa.int64(), "images in a forward pass", nullable=False),
         _field("weights_sha256", pa.string(), "of the weights' file", nullable=False),

@@ -6,7 +6,7 @@ import re
 import secrets
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,6 @@ from prefect.cache_policies import NO_CACHE
 from storage.datasets import Manifest, dataset_root, find_categories, last_manifest, read_manifest
 from storage.layout import Store, digest
 from storage.tables import table_bytes
-from tasks.core.backbone import native_precision
 from tasks.core.config import Configuration, ConfigurationError
 from tasks.job import DEFAULT_MEMORY_GIB, Job, Stage
 from tasks.progress import report
@@ -72,9 +71,6 @@ def settle(
     find_categories(folder)
     weights = weights_file(configuration.backbone, configuration.weights)
     weights_sha256 = file_sha256(weights)
-    device = _device(device)
-    if configuration.precision == "auto":
-        configuration = replace(configuration, precision=native_precision(device))
     now = datetime.now(UTC)
     return Job(
         root=str(folder),
@@ -84,7 +80,7 @@ def settle(
         weights_file=str(weights),
         weights_sha256=weights_sha256,
         feature_key=digest(configuration.feature_description(weights_sha256)),
-        device=device,
+        device=_device(device),
         batch_size=batch_size,
         memory_gib=memory_gib,
         started=now.isoformat(),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import timm
 import torch
@@ -12,15 +12,6 @@ from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from tasks.core.config import EFFICIENTNET_LITE0, STRIDES, ConfigurationError, Precision
-
-
-def native_precision(device: str) -> Literal["float32", "bfloat16"]:
-    """bfloat16 if the device multiplies it in hardware, float32 otherwise."""
-    if device.startswith("cuda"):
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = device == "cpu" and torch.cpu._is_avx512_bf16_supported()
-    return "bfloat16" if native else "float32"
 
 
 class Backbone(nn.Module):

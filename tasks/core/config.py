@@ -13,7 +13,7 @@ Fusion = Literal["concatenate", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 Distance = Literal["squared", "euclidean"]
 FeatureDtype = Literal["float16", "float32"]
-Precision = Literal["auto", "float32", "bfloat16"]
+Precision = Literal["float32", "bfloat16"]
 
 EFFICIENTNET_LITE0 = "tf_efficientnet_lite0"
 RESNETS = (
@@ -73,7 +73,7 @@ class Configuration:
         sigma: standard deviation of the Gaussian filter, in pixels at metric resolution; 0 for none.
         metric_resolution: side of anomaly maps and masks, in pixels.
         dtype: of the stored features.
-        precision: of the backbone's products; "auto" is bfloat16 where the processor has it natively.
+        precision: of the backbone's products; bfloat16 is faster on some processors, and moves the scores.
     """
 
     backbone: str = "wide_resnet50_2"
@@ -89,7 +89,7 @@ class Configuration:
     sigma: float = 4.0
     metric_resolution: int = 256
     dtype: FeatureDtype = "float16"
-    precision: Precision = "auto"
+    precision: Precision = "float32"
 
     def __post_init__(self) -> None:
         """Check each setting; ConfigurationError names the first that is wrong."""

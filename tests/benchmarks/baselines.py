@@ -38,6 +38,24 @@ def faiss_concatenated(
     return np.asarray(index.search(rows, 1)[0][:, 0])
 
 
+def exact_squared(
+    query: Pyramid, gallery: Sequence[Pyramid], upsampling: Literal["bilinear", "nearest"], positions: Any
+) -> NDArray[np.float64]:
+    """Squared distances at some positions of the finest grid, in float64."""
+
+    def vectors(pyramid: Pyramid) -> torch.Tensor:
+        levels = [torch.from_numpy(np.asarray(level)).double() for level in pyramid]
+        return concatenate(levels, upsampling).flatten(0, 1)
+
+    rows = vectors(query)[positions]
+    found = [
+        torch.cdist(rows, vectors(pyramid), compute_mode="donot_use_mm_for_euclid_dist")
+        for pyramid in gallery
+    ]
+    squared: NDArray[np.float64] = torch.cat(found, dim=1).amin(dim=1).square().numpy()
+    return squared
+
+
 def faiss_level(query: NDArray[Any], gallery: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
     """Squared distances (P,) of one level (H, W, C) by IndexFlatL2; building is included."""
     rows = query.reshape(-1, query.shape[-1]).astype(np.float32)

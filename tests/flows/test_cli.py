@@ -166,7 +166,7 @@ def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
         (["--run-id"], None, "Name of the run; the same name continues an interrupted run."),
         (["--verbose", "-v"], False, "Show Prefect's log."),
     ]
-    assert len(options["plan"]) == len(options["evaluate"]) - 2
+    assert len(options["plan"]) == len(options["evaluate"]) - 3
 
 
 def test_plan_needs_no_server_and_writes_nothing(store: Path, resnet18_weights: Path, tmp_path: Path) -> None:

@@ -42,7 +42,6 @@ def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
             "metric_resolution": 64,
             "sigma": 1.0,
             "dtype": "float32",
-            "precision": "float32",
         }
         return Configuration(**(base | changes))
 

@@ -30,7 +30,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"distance": "l2"}, "squared, euclidean"),
         ({"protocol": "papr"}, "did you mean paper"),
         ({"dtype": "float64"}, "did you mean float"),
-        ({"precision": "half"}, "it is one of auto, float32, bfloat16"),
+        ({"precision": "half"}, "it is one of float32, bfloat16"),
         ({"levels": (4, 32)}, "level is 32: it is one of 4, 8, 16"),
         ({"levels": (6,)}, "level is 6"),
         ({"levels": ()}, "levels is empty"),
