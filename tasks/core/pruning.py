@@ -44,7 +44,7 @@ class PrunedSearch:
     def __init__(
         self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], kappa: int
     ) -> None:
-        """Prepare a query of at least two levels (Hi, Wi, Ci) float32, finest first."""
+        """Prepare a query of two or three levels (Hi, Wi, Ci) float32, finest first."""
         self._centres = [level.mean(dim=(0, 1)) for level in levels]
         self._finest, self._coarse = self._centred(levels)
         height, width, _ = self._finest.shape

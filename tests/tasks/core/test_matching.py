@@ -90,7 +90,7 @@ def test_levels_on_their_own_agree_with_plain_loops(kappa: int) -> None:
         np.testing.assert_allclose(squared, expected, rtol=1e-5)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     height=st.integers(1, 9),
     width=st.integers(1, 9),
@@ -112,7 +112,7 @@ def test_any_odd_size_agrees_with_plain_loops(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     fine=st.tuples(st.integers(1, 11), st.integers(1, 11), st.integers(1, 4)),
     coarse=st.lists(
@@ -150,7 +150,7 @@ def test_pyramids_of_any_shape_agree_with_plain_loops(
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     coarsest=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     factors=st.lists(st.tuples(st.integers(1, 3), st.integers(1, 3)), min_size=1, max_size=2),

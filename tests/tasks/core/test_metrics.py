@@ -41,7 +41,6 @@ def maps_and_masks(draw: st.DrawFn) -> tuple[NDArray[np.float32], NDArray[np.boo
 
 
 @given(labelled_scores())
-@settings(deadline=None)
 def test_rocauc_and_average_precision_agree_with_scikit_learn(labelled: Labelled) -> None:
     scores, labels = labelled
     ranking = ranking_of(scores, labels)
@@ -50,7 +49,6 @@ def test_rocauc_and_average_precision_agree_with_scikit_learn(labelled: Labelled
 
 
 @given(labelled_scores())
-@settings(deadline=None)
 def test_rocauc_is_the_share_of_pairs_in_order(labelled: Labelled) -> None:
     scores, labels = labelled
     pairs = [(p > n) + 0.5 * (p == n) for p in scores[labels] for n in scores[~labels]]
@@ -58,7 +56,6 @@ def test_rocauc_is_the_share_of_pairs_in_order(labelled: Labelled) -> None:
 
 
 @given(labelled_scores())
-@settings(deadline=None)
 def test_f1_max_agrees_with_scikit_learn_and_its_threshold_reaches_it(labelled: Labelled) -> None:
     scores, labels = labelled
     f1, threshold = ranking_of(scores, labels).f1_max()
@@ -71,7 +68,6 @@ def test_f1_max_agrees_with_scikit_learn_and_its_threshold_reaches_it(labelled: 
 
 
 @given(labelled_scores())
-@settings(deadline=None)
 def test_metrics_do_not_depend_on_the_scale_of_scores_or_their_order(labelled: Labelled) -> None:
     scores, labels = labelled
     order = np.random.default_rng(0).permutation(len(scores))
@@ -116,7 +112,7 @@ def pro_oracle(maps: NDArray[np.float32], masks: NDArray[np.bool_], limit: float
 
 
 @given(maps_and_masks(), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_pro_agrees_with_plain_loops(
     pixels: tuple[NDArray[np.float32], NDArray[np.bool_]], limit: float
 ) -> None:
