@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import settings as hypothesis_settings
 
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
-settings.load_profile("no deadline")
+from tasks.core.config import Configuration
+
+hypothesis_settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+hypothesis_settings.load_profile("no deadline")
 _HOME = tempfile.TemporaryDirectory(prefix="spade-tests-")
 os.environ.update(
     {
@@ -45,6 +48,25 @@ def resnet18_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "resnet18.pth"
     torch.save(torchvision.models.resnet18().state_dict(), path)
     return path
+
+
+@pytest.fixture(scope="session")
+def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
+    """Makes small configurations: seeded weights, few neighbours, small maps; with what a test changes."""
+
+    def make(**changes: Any) -> Configuration:
+        base: dict[str, Any] = {
+            "backbone": "resnet18",
+            "weights": str(resnet18_weights),
+            "k_image": 3,
+            "k_gallery": 2,
+            "metric_resolution": 64,
+            "sigma": 1.0,
+            "dtype": "float32",
+        }
+        return Configuration(**(base | changes))
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.core.pruning import ROUNDING, insert, squared_difference
+from tasks.core.pruning import FARTHEST, ROUNDING, insert, squared_difference
 
 
 def is_nested(shapes: Sequence[Sequence[int]]) -> bool:
@@ -38,7 +38,7 @@ class NestedSearch:
         self._centre = levels[-1].mean(dim=(0, 1))
         self._cells = (levels[-1] - self._centre).flatten(0, 1)
         self._norms = self._cells.square().sum(dim=1, keepdim=True)
-        self._best = np.full((*levels[0].shape[:2], kappa), np.inf, dtype=np.float32)
+        self._best = np.full((*levels[0].shape[:2], kappa), FARTHEST, dtype=np.float32)
 
     def offer(self, levels: Sequence[Tensor]) -> None:
         """Let the patches of an image compete."""

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 ROUNDING = 1e-5  # of the norms: more than products in float32 lose
+FARTHEST = np.float32(1e38)  # of nothing offered yet: compiled code may take no value for infinite
 _ONE = np.float32(1)  # a plain 1 would turn the arithmetic of compiled code into float64
 _BLOCK = 64  # positions whose lowest bound is kept
 
@@ -56,7 +57,7 @@ class PrunedSearch:
             )
         ]
         self._norms = _norms(self._coarse, height, width, self._grid)
-        self._best = np.full((height, width, kappa), np.inf, dtype=np.float32)
+        self._best = np.full((height, width, kappa), FARTHEST, dtype=np.float32)
 
     def offer(self, levels: Sequence[Tensor]) -> None:
         """Let the patches of an image compete."""
@@ -180,7 +181,7 @@ def _bound(bounds: Any, lowest: Any, norms: Any, a: Any, b: Any, f: Any, c: Any,
     for x in range(len(bounds)):
         bounds[x] = norms[x] + (rest_f * a[x] + f * b[x]) + (rest_e * c[x] + e * d[x])
     for block in range(len(lowest)):
-        low = np.float32(np.inf)
+        low = bounds[block * _BLOCK]
         for x in range(block * _BLOCK, min((block + 1) * _BLOCK, len(bounds))):
             low = min(low, bounds[x])
         lowest[block] = low

@@ -32,23 +32,6 @@ TABLES = ("categories", "summary", "images", "neighbors", "manifest")
 
 
 @pytest.fixture(scope="module")
-def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
-    def make(**changes: Any) -> Configuration:
-        base: dict[str, Any] = {
-            "backbone": "resnet18",
-            "weights": str(resnet18_weights),
-            "k_image": 3,
-            "k_gallery": 2,
-            "metric_resolution": 64,
-            "sigma": 1.0,
-            "dtype": "float32",
-        }
-        return Configuration(**(base | changes))
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("data") / "tiny"
     write_category(root, "007", seed=7)

@@ -23,22 +23,6 @@ from tasks.score import score
 
 
 @pytest.fixture(scope="module")
-def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
-    def make(**changes: Any) -> Configuration:
-        base: dict[str, Any] = {
-            "backbone": "resnet18",
-            "weights": str(resnet18_weights),
-            "k_image": 3,
-            "k_gallery": 2,
-            "metric_resolution": 64,
-            "dtype": "float32",
-        }
-        return Configuration(**(base | changes))
-
-    return make
-
-
-@pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two categories of 4 + 5 and 3 + 5 images, and one without training images."""
     root = tmp_path_factory.mktemp("data") / "tiny"
