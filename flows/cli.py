@@ -17,7 +17,7 @@ import typer
 
 from storage.errors import DatasetError, StoreError
 from storage.layout import DEFAULT_STORE, Store
-from tasks.core.config import STRIDES, Configuration, ConfigurationError
+from tasks.core.config import DEFAULT_MEMORY_GIB, STRIDES, Configuration, ConfigurationError
 
 app = typer.Typer(
     add_completion=False,
@@ -129,7 +129,9 @@ def evaluate(
     configuration: Configuration,
     device: Device = "auto",
     batch_size: BatchSize = 16,
-    memory: Annotated[float, typer.Option(help="GiB of features kept in memory while scoring.")] = 2.0,
+    memory: Annotated[
+        float, typer.Option(help="GiB of features kept in memory while scoring.")
+    ] = DEFAULT_MEMORY_GIB,
     store: StoreOption = DEFAULT_STORE,
     run_id: Annotated[
         str | None, typer.Option(help="Name of the run; the same name continues an interrupted run.")

@@ -8,11 +8,11 @@ from prefect import flow
 
 from storage.errors import DatasetError, StoreError
 from storage.layout import DEFAULT_STORE
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
 from tasks.extract import extract
 from tasks.index import index
 from tasks.ingest import ingest, prepare
-from tasks.job import DEFAULT_MEMORY_GIB, Job, Outcome
+from tasks.job import Job, Outcome
 from tasks.progress import LOGGER
 from tasks.score import score
 from tasks.summarize import failure, is_published, publish, summarize

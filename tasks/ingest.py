@@ -17,8 +17,8 @@ from prefect.cache_policies import NO_CACHE
 from storage.datasets import Manifest, dataset_root, find_categories, last_manifest, read_manifest
 from storage.layout import Store, digest
 from storage.tables import table_bytes
-from tasks.core.config import Configuration, ConfigurationError
-from tasks.job import DEFAULT_MEMORY_GIB, Job, Stage
+from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
+from tasks.job import Job, Stage
 from tasks.progress import report
 from tasks.weights import file_sha256, weights_file
 

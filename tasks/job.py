@@ -10,8 +10,6 @@ from storage.layout import Store
 from storage.tables import read_table
 from tasks.core.config import Configuration
 
-DEFAULT_MEMORY_GIB = 2.0
-
 
 @dataclass(frozen=True)
 class Job:
