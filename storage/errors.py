@@ -9,6 +9,10 @@ class StoreError(RuntimeError):
     """A store that cannot be opened, read or written."""
 
 
+class UnreachableStoreError(StoreError):
+    """A bucket that does not answer, or refuses; it may the next time."""
+
+
 class DamagedStoreError(StoreError):
     """A file of the store whose content is missing or fails its checksum."""
 

@@ -26,6 +26,10 @@ class Features:
         """Keep what the feature key is a digest of."""
         self._segments.describe(description)
 
+    def __contains__(self, key: str) -> bool:
+        """Whether an image has features, as far as is known."""
+        return key in self._segments
+
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that have no record, each once, in their order."""
         return self._segments.missing(keys)
@@ -39,7 +43,7 @@ class Features:
 
     def embeddings(self, keys: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings (N, D) float32."""
-        return np.stack([self._segments.read(key, "embedding") for key in keys]).astype(np.float32)
+        return self._segments.read_all(keys, "embedding").astype(np.float32)
 
     def pyramid(self, key: str, strides: Sequence[int]) -> list[NDArray[Any]]:
         """Levels (H, W, C) of one image, in the order of `strides`."""

@@ -8,8 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from storage.arrays import decode_array
+
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
+HALF_SCALE = 127
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
+_ARRAY = b"\x93NUMPY"
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L"})
 _WITHOUT_SCALE = {"F": "floating-point", "I": "32-bit"}
 
@@ -33,22 +37,43 @@ def decode_image(content: bytes) -> tuple[NDArray[np.uint8], str]:
     return np.asarray(_converted(picture, "RGB")), picture.mode
 
 
-def decode_mask(content: bytes) -> NDArray[np.bool_]:
-    """Mask (H, W), True above half of the file's scale.
+def decode_mask(content: bytes, threshold: int = HALF_SCALE) -> NDArray[np.bool_]:
+    """Mask (H, W), True above `threshold` on the scale of 0 to 255; of 16-bit values the high byte counts.
+
+    An array in a .npy file is a mask as well; its values are compared as they are.
 
     Raises:
         UnreadableImageError: as for `decode_image`.
     """
+    if content.startswith(_ARRAY):
+        return _array_mask(content, threshold)
     picture = _open(content)
     if picture.mode in _SIXTEEN_BIT:
-        return np.asarray(picture) > 32767
-    return np.asarray(_converted(picture, "L")) > 127
+        return np.asarray(picture) >> 8 > threshold
+    return np.asarray(_converted(picture, "L")) > threshold
+
+
+def _array_mask(content: bytes, threshold: int) -> NDArray[np.bool_]:
+    try:
+        values = decode_array(content)
+    except ValueError as error:
+        raise UnreadableImageError(str(error)) from error
+    if values.ndim != 2:
+        raise UnreadableImageError(f"an array of shape {values.shape} is no mask (H, W)")
+    return np.asarray(values > threshold)
 
 
 def encode_png(values: NDArray[np.uint8]) -> bytes:
     """An image (H, W, 3) or (H, W) uint8 as a PNG file."""
     sink = io.BytesIO()
     Image.fromarray(values).save(sink, format="PNG")
+    return sink.getvalue()
+
+
+def encode_jpeg(values: NDArray[np.uint8]) -> bytes:
+    """An image (H, W, 3) uint8 as a JPEG file for the screen, thin coloured lines kept."""
+    sink = io.BytesIO()
+    Image.fromarray(values).save(sink, format="JPEG", quality=85, subsampling=0)
     return sink.getvalue()
 
 

@@ -16,18 +16,23 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import zarr
+from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
+from upath import UPath
+from zarr.abc.store import ByteRequest, SuffixByteRequest
 from zarr.codecs import Crc32cCodec, ZstdCodec
+from zarr.core.buffer import Buffer, BufferPrototype
+from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
 
-from storage.errors import DamagedStoreError
+from storage.errors import DamagedStoreError, StoreError
 from storage.layout import Store
-from storage.tables import read_table, table_bytes
+from storage.location import Location, answers, read_bytes
+from storage.tables import parse_table, table_bytes
 
 _UNREADABLE_RECORD = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 
@@ -35,7 +40,7 @@ _UNREADABLE_RECORD = (pa.ArrowException, OSError, KeyError, ValueError, TypeErro
 class Segments:
     """Rows of arrays under `group`, found by a SHA-256."""
 
-    def __init__(self, store: Store, group: Path) -> None:
+    def __init__(self, store: Store, group: Location) -> None:
         """Open the group, which need not exist yet; what others append later is seen after `refresh`."""
         self._store = store
         self._group = group
@@ -44,7 +49,7 @@ class Segments:
     def describe(self, description: Mapping[str, Any]) -> None:
         """Keep a readable statement of what the rows are beside them."""
         path = self._group / "group.json"
-        if not path.exists():
+        if not self._store.exists(path):
             self._store.write(path, json.dumps(description, indent=1, sort_keys=True).encode())
 
     def append(self, rows: pa.Table, arrays: Mapping[str, NDArray[Any]]) -> None:
@@ -62,7 +67,8 @@ class Segments:
                     f"{name} has values that are not finite, or that {values.dtype} cannot hold: "
                     "use --dtype float32, or weights that fit the backbone"
                 )
-        zarr_group = zarr.create_group(self._segment(segment))
+        files: dict[str, Buffer] = {}
+        zarr_group = zarr.create_group(MemoryStore(files))
         for name, values in arrays.items():
             array = zarr_group.create_array(
                 name,
@@ -74,7 +80,10 @@ class Segments:
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
             )
             array[:] = values
-        digests = {name: self._metadata_digest(segment, name) for name in arrays}
+        folder = self._segment(segment)
+        contents = {folder / name: content.to_bytes() for name, content in files.items()}
+        self._store.write_all(contents)
+        digests = {name: _digest(contents[folder / name / "zarr.json"]) for name in arrays}
         rows = rows.replace_schema_metadata({"arrays": json.dumps(digests, sort_keys=True)})
         self._store.write(self._record(segment), table_bytes(rows))
         self.refresh()
@@ -93,13 +102,15 @@ class Segments:
         """Segment, row and record of each key (its first counts); the arrays of each segment."""
         rows: dict[str, tuple[str, int, dict[str, Any]]] = {}
         arrays = {}
-        for path in self._store.entries(self._group / "records", ".parquet"):
-            try:
-                lines, arrays[path.stem] = _read_record(path)
+        paths = self._store.entries(self._group / "records", ".parquet")
+        path = self._group / "records"
+        try:
+            for path, content in zip(paths, self._store.read_all(paths), strict=True):
+                lines, arrays[path.stem] = _parse_record(content)
                 for row, line in enumerate(lines):
                     rows.setdefault(line["sha256"], (path.stem, row, line))
-            except _UNREADABLE_RECORD as error:
-                raise DamagedStoreError(path, error, self._store.root) from error
+        except _UNREADABLE_RECORD as error:
+            raise DamagedStoreError(path, error, self._store.root) from error
         return rows, arrays
 
     @property
@@ -129,12 +140,26 @@ class Segments:
         segment, row, _ = rows[sha256]
         return self._read(segment, array, row, arrays[segment][array])
 
-    def damaged(self) -> list[tuple[list[Path], str]]:
+    def read_all(self, keys: Sequence[str], array: str) -> NDArray[Any]:
+        """One row (N, ...) a key, of one array of which all rows of a segment fit into memory.
+
+        Raises:
+            KeyError: no such key.
+            DamagedStoreError: a segment with one of the keys is not whole.
+        """
+        rows, arrays = self._recorded
+        segments = {
+            segment: self._read(segment, array, slice(None), arrays[segment][array])
+            for segment in dict.fromkeys(rows[key][0] for key in keys)
+        }
+        return np.stack([segments[rows[key][0]][rows[key][1]] for key in keys])
+
+    def damaged(self) -> list[tuple[list[Location], str]]:
         """Segments that do not read back whole: their files, the record first, and the reason."""
-        found = []
+        found: list[tuple[list[Location], str]] = []
         for record in self._store.entries(self._group / "records", ".parquet"):
             try:
-                lines, arrays = _read_record(record)
+                lines, arrays = _parse_record(read_bytes(record))
                 for row, line in enumerate(lines):
                     line["sha256"]
                     for name, metadata in arrays.items():
@@ -143,36 +168,75 @@ class Segments:
                 found.append(([record, self._segment(record.stem)], str(error)))
         return found
 
-    def unrecorded(self) -> list[Path]:
+    def unrecorded(self) -> list[Location]:
         """Segments without a record: left by a writer that was killed, or still being written."""
         recorded = {path.stem for path in self._store.entries(self._group / "records", ".parquet")}
         return [path for path in self._store.entries(self._group / "segments") if path.name not in recorded]
 
-    def _read(self, segment: str, name: str, row: int, metadata: str) -> NDArray[Any]:
+    def _read(self, segment: str, name: str, row: int | slice, metadata: str) -> NDArray[Any]:
         path = self._segment(segment) / name
+        what = f"{path}, row {row}," if isinstance(row, int) else path
         try:
             if (segment, name) not in self._arrays:
-                if self._metadata_digest(segment, name) != metadata:
-                    raise ValueError("its zarr.json is not the one recorded")
-                self._arrays[segment, name] = zarr.open_array(path, mode="r")
+                self._arrays[segment, name] = _open_array(path, metadata)
             values = np.asarray(self._arrays[segment, name][row])
+        except StoreError:  # the bucket's
+            raise
         except Exception as error:  # zarr raises what it likes on damaged files
-            raise DamagedStoreError(f"{path}, row {row},", error, self._store.root) from error
-        if np.isnan(values.flat[0]):
-            raise DamagedStoreError(f"{path}, row {row},", "its chunk is missing", self._store.root)
+            raise DamagedStoreError(what, error, self._store.root) from error
+        first = values.flat[0] if isinstance(row, int) else values.reshape(len(values), -1)[:, 0]
+        if np.isnan(first).any():
+            raise DamagedStoreError(what, "its chunk is missing", self._store.root)
         return values
 
-    def _metadata_digest(self, segment: str, name: str) -> str:
-        return hashlib.sha256((self._segment(segment) / name / "zarr.json").read_bytes()).hexdigest()
-
-    def _segment(self, segment: str) -> Path:
+    def _segment(self, segment: str) -> Location:
         return self._group / "segments" / segment
 
-    def _record(self, segment: str) -> Path:
+    def _record(self, segment: str) -> Location:
         return self._group / "records" / f"{segment}.parquet"
 
 
-def _read_record(path: Path) -> tuple[list[dict[str, Any]], dict[str, str]]:
+class _Bucket(FsspecStore):
+    """zarr's view of an array in a bucket, over the connections that all of the store uses.
+
+    An array is never changed, so what lies where in its shard is asked for once, and a row is one request.
+    """
+
+    @classmethod
+    def at(cls, path: UPath) -> _Bucket:
+        """The objects below `path`, to be read."""
+        return cls(AsyncFileSystemWrapper(path.fs, asynchronous=True), path=path.path, read_only=True)
+
+    @cached_property
+    def _shard_indices(self) -> dict[str, Buffer | None]:
+        return {}
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        if isinstance(byte_range, SuffixByteRequest) and key in self._shard_indices:
+            return self._shard_indices[key]
+        with answers(f"{self.path}/{key}"):
+            found = await super().get(key, prototype, byte_range)
+        if isinstance(byte_range, SuffixByteRequest):  # a shard ends with its index
+            self._shard_indices[key] = found
+        return found
+
+
+def _open_array(path: Location, digest: str) -> zarr.Array[Any]:
+    """The array whose metadata have this digest; ValueError if they have another."""
+    metadata = read_bytes(path / "zarr.json")
+    if _digest(metadata) != digest:
+        raise ValueError("its zarr.json is not the one recorded")
+    store = _Bucket.at(path) if isinstance(path, UPath) else LocalStore(path, read_only=True)
+    return zarr.Array.from_dict(StorePath(store), json.loads(metadata))
+
+
+def _digest(metadata: bytes) -> str:
+    return hashlib.sha256(metadata).hexdigest()
+
+
+def _parse_record(content: bytes) -> tuple[list[dict[str, Any]], dict[str, str]]:
     """The lines of a record, and the digest of the metadata of each array."""
-    table = read_table(path)
+    table = parse_table(content)
     return table.to_pylist(), json.loads(table.schema.metadata[b"arrays"])

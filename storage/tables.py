@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from storage.location import Location, read_bytes
 
 
 def table_of(rows: Iterable[Mapping[str, Any]], schema: pa.Schema) -> pa.Table:
@@ -30,6 +31,11 @@ def table_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
-def read_table(path: Path) -> pa.Table:
+def read_table(path: Location) -> pa.Table:
     """The table in one Parquet file, its checksums verified, whatever its folder is called."""
-    return pq.ParquetFile(path, page_checksum_verification=True).read()
+    return parse_table(read_bytes(path))
+
+
+def parse_table(content: bytes) -> pa.Table:
+    """The table in a Parquet file of this content, its checksums verified."""
+    return pq.ParquetFile(pa.BufferReader(content), page_checksum_verification=True).read()

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,11 +14,6 @@ RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(size=(4, 7)).astype(np.float16)
 FINE = RNG.normal(size=(4, 6, 5, 3)).astype(np.float16)
 COARSE = RNG.normal(size=(4, 3, 2, 8)).astype(np.float16)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
 
 
 @pytest.fixture

@@ -2,26 +2,28 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from s3fs import S3FileSystem
+from upath import UPath
 
 from storage.errors import DamagedStoreError, StoreError
 from storage.layout import FORMAT_VERSION, Store, digest, safe_name
+from storage.location import Location
+from storage.results import Results
 
 NAMES = st.text(min_size=1, max_size=60)
 NAME_MAX = 255  # bytes in a name, on every common file system
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
-
-
-def files_below(folder: Path) -> list[str]:
-    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+def files_below(folder: Location) -> list[str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return sorted(path.as_posix().removeprefix(folder.as_posix()).strip("/") for path in files)
 
 
 def test_a_store_is_made_of_an_absent_folder(tmp_path: Path) -> None:
@@ -59,6 +61,108 @@ def test_a_relative_store_is_found_from_another_folder(
 def test_a_store_in_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     assert Store.open("~/store", create=True).root == tmp_path / "store"
+
+
+def test_a_store_is_made_below_a_url(bucket: str) -> None:
+    store = Store.open(f"{bucket}/deep/store/", create=True)
+    assert str(store.root) == f"{bucket}/deep/store"
+    assert files_below(store.root) == ["store.json"]
+    assert Store.open(f"{bucket}/deep/store") == Store.open(store.root) == store
+
+
+def test_a_whole_bucket_is_a_store(bucket: str) -> None:
+    store = Store.open(bucket, create=True)
+    store.write(store.run_table("one", "run"), b"content")
+    assert [path.name for path in store.entries(store.root)] == ["runs", "store.json"]
+    assert Store.open(bucket).holding(store.run(), "run.parquet") == [store.run("one")]
+
+
+def test_a_bucket_with_other_objects_is_refused_and_left_alone(bucket: str) -> None:
+    (UPath(bucket) / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match=r"holds other files.*--store"):
+        Store.open(bucket, create=True)
+    with pytest.raises(StoreError, match=r"holds other files.*--store"):
+        Store.foresee(bucket)
+    assert files_below(UPath(bucket)) == ["thesis.tex"]
+
+
+def test_a_store_to_be_in_a_bucket_is_foreseen_and_not_made(bucket: str) -> None:
+    assert str(Store.foresee(f"{bucket}/store").root) == f"{bucket}/store"
+    assert files_below(UPath(bucket)) == []
+    with pytest.raises(StoreError, match=rf"no store at {bucket}/store: .*spade evaluate"):
+        Store.open(f"{bucket}/store")
+
+
+@pytest.mark.parametrize(
+    ("url", "reason"),
+    [
+        ("warp://bucket/store", "Unsupported filesystem: 'warp'"),
+        ("s3://bucket/night*", "wildcards"),
+        ("s3://", "names no bucket"),
+        ("s3:///store", "names no bucket"),
+    ],
+)
+def test_a_url_where_no_store_can_be_is_refused(url: str, reason: str) -> None:
+    with pytest.raises(StoreError, match=rf"{re.escape(url)}.* cannot be used \(.*{reason}"):
+        Store.open(url, create=True)
+
+
+ACCESSES: dict[str, Callable[[str], object]] = {
+    "open": Store.open,
+    "create": lambda url: Store.open(url, create=True),
+    "foresee": Store.foresee,
+    "write": lambda url: Store.at(url).check_writable(),
+    "remove": lambda url: Store.at(url).remove([Store.at(url).root]),
+    "list": lambda url: Store.at(url).indices(),
+    "read": lambda url: Store.at(url).read_all([Store.at(url).run_table("one", "run")]),
+    "results": Results,
+}
+REMEDY = r"AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL"
+
+
+@pytest.fixture
+def no_connection() -> Iterator[None]:
+    """Forgets the connections of other tests, and afterwards this one's."""
+    S3FileSystem.clear_instance_cache()
+    yield
+    S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("access", ACCESSES)
+@pytest.mark.usefixtures("s3")
+def test_an_absent_bucket_is_named_with_the_remedy(access: str) -> None:
+    with pytest.raises(
+        StoreError, match=rf"s3://absent/store.* \(.*bucket does not exist\): create the bucket, .*{REMEDY}"
+    ):
+        ACCESSES[access]("s3://absent/store")
+
+
+@pytest.mark.parametrize("access", ACCESSES)
+@pytest.mark.usefixtures("refusing")
+def test_wrong_credentials_are_named_with_the_remedy(bucket: str, access: str) -> None:
+    with pytest.raises(StoreError, match=rf"{bucket}/store.* \((Forbidden|.*Access Key.*)\): .*{REMEDY}"):
+        ACCESSES[access](f"{bucket}/store")
+
+
+@pytest.mark.parametrize(
+    ("environment", "reason"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}, "Could not connect to the endpoint URL"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
+        ({"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}, "Unable to locate credentials"),
+        ({"AWS_SECRET_ACCESS_KEY": None}, "missing: AWS_SECRET_ACCESS_KEY"),
+    ],
+    ids=["no server", "no URL", "no key", "half a key"],
+)
+@pytest.mark.usefixtures("s3", "no_connection")
+def test_a_wrong_environment_is_named_with_the_remedy(
+    environment: dict[str, str | None], reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name, value in environment.items():
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    with pytest.raises(StoreError, match=rf"s3://bucket/store.* \(.*{reason}.*\): .*{REMEDY}"):
+        Store.open("s3://bucket/store", create=True)
 
 
 def test_reading_creates_no_store(tmp_path: Path) -> None:
@@ -147,11 +251,12 @@ def test_a_written_file_leaves_no_temporary_one(store: Store) -> None:
     store.write(path, b"first")
     store.write(path, b"second")
     assert path.read_bytes() == b"second"
-    assert os.listdir(path.parent) == ["file"]
+    assert files_below(path.parent) == ["file"]
 
 
-def test_a_write_that_fails_leaves_no_temporary_file(store: Store) -> None:
-    taken = store.root / "runs" / "taken"
+def test_a_write_that_fails_leaves_no_temporary_file(tmp_path: Path) -> None:
+    store = Store.open(tmp_path, create=True)
+    taken = tmp_path / "runs" / "taken"
     taken.mkdir(parents=True)
     with pytest.raises(OSError, match="taken"):
         store.write(taken, b"content")

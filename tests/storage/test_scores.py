@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,8 @@ from storage.scores import ImageScore, Scores
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
 MAPS = np.random.default_rng(0).normal(size=(3, 9, 9)).astype(np.float32)
+PROFILE = {"counts": np.arange(6, dtype=np.uint32).reshape(2, 3), "overlap": np.array([0.1, 0.7])}
 METRICS = {"image_rocauc_map": 0.987654321, "pro": None, "pixel_reason": "no mask", "pixel_images": 3}
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
 
 
 @pytest.fixture
@@ -75,6 +72,52 @@ def test_metrics_are_kept_for_the_same_labels(store: Store, scores: Scores) -> N
     assert Scores(store, "key").metrics("labels") == METRICS
     assert scores.metrics("others") is None
     assert Scores(store, "other").metrics("labels") is None
+
+
+def test_the_arrays_of_metrics_come_back_as_they_were_written(store: Store, scores: Scores) -> None:
+    scores.write_metrics("labels", METRICS, PROFILE)
+    found = Scores(store, "key").profile("labels")
+    assert found is not None
+    assert found.keys() == PROFILE.keys()
+    for name, values in PROFILE.items():
+        np.testing.assert_array_equal(found[name], values)
+        assert found[name].dtype == values.dtype
+    assert Scores(store, "key").metrics("labels") == METRICS
+
+
+def test_metrics_without_arrays_have_none(scores: Scores) -> None:
+    scores.write_metrics("labels", METRICS)
+    assert scores.profile("labels") is None
+    assert scores.profile("others") is None
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:0], None])
+def test_metrics_whose_arrays_are_damaged_or_gone_are_computed_again(
+    store: Store, scores: Scores, damage: Callable[[bytes], bytes] | None
+) -> None:
+    scores.write_metrics("labels", METRICS, PROFILE)
+    path = store.metrics("key", "labels", "npz")
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage(path.read_bytes()))
+    assert scores.metrics("labels") is None
+    assert scores.profile("labels") is None
+
+
+def test_metrics_are_marked_complete_after_their_arrays(
+    scores: Scores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[str] = []
+    write = Store.write
+
+    def spy(self: Store, path: Path, content: bytes) -> None:
+        written.append(path.suffix)
+        write(self, path, content)
+
+    monkeypatch.setattr(Store, "write", spy)
+    scores.write_metrics("labels", METRICS, PROFILE)
+    assert written == [".npz", ".json"]
 
 
 @pytest.mark.parametrize("content", [b"", b'{"pro": 0.9', b"\xff\xfe"])
