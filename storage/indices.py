@@ -1,19 +1,14 @@
-"""faiss indices, each with its SHA-256 beside it: faiss itself would load a flipped bit in silence."""
+"""faiss indices, in sealed files."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from pathlib import Path
 
 import faiss
 import numpy as np
 
-from storage.errors import DamagedStoreError
 from storage.layout import Store, digest
-
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError)
+from storage.sealed import about, is_sealed, read_sealed, write_sealed
 
 
 def gallery_digest(keys: Sequence[str]) -> str:
@@ -21,17 +16,28 @@ def gallery_digest(keys: Sequence[str]) -> str:
     return digest(list(keys))
 
 
+def index_name(keys: Sequence[str], kind: str) -> str:
+    """What the index of a kind over these training images is found by."""
+    return gallery_digest(keys) if kind == "flat" else f"{gallery_digest(keys)}-{kind}"
+
+
 def has_index(store: Store, feature_key: str, gallery: str) -> bool:
     """Whether the index over these training rows is complete."""
-    return all(store.index(feature_key, gallery, suffix).exists() for suffix in ("faiss", "json"))
+    return is_sealed(store, store.index(feature_key, gallery))
 
 
-def write_index(store: Store, feature_key: str, gallery: str, index: faiss.Index) -> None:
-    """Write an index, then its checksum."""
+def write_index(
+    store: Store, feature_key: str, gallery: str, index: faiss.Index, recall: float = 1.0
+) -> None:
+    """Write an index, and with its checksum how many of the nearest rows it finds."""
     content = faiss.serialize_index(index).tobytes()
-    store.write(store.index(feature_key, gallery, "faiss"), content)
-    record = {"sha256": hashlib.sha256(content).hexdigest(), "rows": index.ntotal}
-    store.write(store.index(feature_key, gallery, "json"), json.dumps(record).encode())
+    record = {"rows": index.ntotal, "recall": recall}
+    write_sealed(store, store.index(feature_key, gallery), content, record)
+
+
+def index_recall(store: Store, feature_key: str, gallery: str) -> float:
+    """Share of the nearest rows that a complete index finds, as it was measured."""
+    return float(about(store.index(feature_key, gallery))["recall"])
 
 
 def read_index(store: Store, feature_key: str, gallery: str) -> faiss.Index:
@@ -40,25 +46,5 @@ def read_index(store: Store, feature_key: str, gallery: str) -> faiss.Index:
     Raises:
         DamagedStoreError: missing, or not the bytes that were written.
     """
-    path = store.index(feature_key, gallery, "faiss")
-    try:
-        content = _verified(path)
-    except _UNREADABLE as error:
-        raise DamagedStoreError(path, error, store.root) from error
+    content = read_sealed(store, store.index(feature_key, gallery))
     return faiss.deserialize_index(np.frombuffer(content, dtype=np.uint8))
-
-
-def damage(path: Path) -> str | None:
-    """What is wrong with an index file, or None."""
-    try:
-        _verified(path)
-    except _UNREADABLE as error:
-        return str(error)
-    return None
-
-
-def _verified(path: Path) -> bytes:
-    content = path.read_bytes()
-    if json.loads(path.with_suffix(".json").read_text())["sha256"] != hashlib.sha256(content).hexdigest():
-        raise ValueError("its SHA-256 is not the one recorded")
-    return content

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import pyarrow as pa
 
-from storage.indices import damage
 from storage.layout import Store
+from storage.location import Location
 from storage.results import published_runs
+from storage.sealed import damage
 from storage.segments import Segments
 from storage.tables import read_table
 
@@ -20,7 +20,7 @@ class Finding:
 
     what: str
     reason: str
-    paths: tuple[Path, ...]
+    paths: tuple[Location, ...]
 
 
 def examine(store: Store) -> list[Finding]:
@@ -34,10 +34,12 @@ def examine(store: Store) -> list[Finding]:
             findings.extend(
                 Finding(f"segment {path}", "it was never finished", (path,)) for path in segments.unrecorded()
             )
-    for path in store.indices():
-        wrong = damage(path)
-        if wrong is not None:
-            findings.append(Finding(f"index {path}", wrong, (path.with_suffix(".json"), path)))
+    sealed = {"index": store.indices(), "state": store.states()}
+    for what, paths in sealed.items():
+        for path in paths:
+            wrong = damage(path)
+            if wrong is not None:
+                findings.append(Finding(f"{what} {path}", wrong, (path.with_suffix(".json"), path)))
     for run_id in published_runs(store):
         for path in store.entries(store.run(run_id), ".parquet"):
             try:

@@ -1,22 +1,20 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import faiss
 import numpy as np
 import pytest
 
 from storage.errors import DamagedStoreError
-from storage.indices import damage, gallery_digest, has_index, read_index, write_index
+from storage.indices import gallery_digest, has_index, read_index, write_index
 from storage.layout import Store
+from storage.sealed import damage
 
 ROWS = np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(store: Store) -> Store:
     """A store with one index."""
-    store = Store.open(tmp_path / "store", create=True)
     index = faiss.IndexFlatL2(5)
     index.add(ROWS)
     write_index(store, "key", "gallery", index)
@@ -57,7 +55,7 @@ def test_a_flipped_bit_is_noticed(store: Store, position: int) -> None:
     path = store.index("key", "gallery", "faiss")
     content = bytearray(path.read_bytes())
     content[position] ^= 1
-    path.write_bytes(content)
+    path.write_bytes(bytes(content))
     with pytest.raises(DamagedStoreError, match=rf"{path} is damaged .*SHA-256.*--store '{store.root}'"):
         read_index(store, "key", "gallery")
 

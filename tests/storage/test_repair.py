@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,10 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from storage.errors import DamagedStoreError
+from storage.errors import DamagedStoreError, StoreError
 from storage.features import Features
 from storage.indices import has_index, read_index, write_index
 from storage.layout import Store
+from storage.location import Location
 from storage.repair import examine, repair
 from storage.results import Results, publish, published_runs
 from storage.schemas import RUN, STAGES
@@ -24,9 +28,8 @@ VALUES = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(store: Store) -> Store:
     """A whole store: two segments of features and of scores, two indices, two runs."""
-    store = Store.open(tmp_path / "store", create=True)
     index = faiss.IndexFlatL2(4)
     index.add(VALUES[0])
     names = ("status", "finished", "fingerprint")
@@ -45,7 +48,7 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def segments(group: Path) -> list[Path]:
+def segments(group: Location) -> list[Location]:
     return sorted((group / "segments").iterdir())
 
 
@@ -53,11 +56,12 @@ def contents(store: Store) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
 
 
-def truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+def truncate(path: Location) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
 
 
-def shard_of(segment: Path, array: str) -> Path:
+def shard_of(segment: Location, array: str) -> Location:
     (shard,) = (path for path in (segment / array / "c").rglob("*") if path.is_file())
     return shard
 
@@ -182,3 +186,45 @@ def test_all_damage_is_repaired_at_once(store: Store) -> None:
     assert Features(store, "features").missing(KEYS) == KEYS[:1]
     assert Scores(store, "scores").missing(KEYS) == KEYS[1:]
     assert published_runs(store) == ["run0"]
+
+
+WRITER = """
+import hashlib, sys
+import numpy as np
+from storage.features import Features
+from storage.layout import Store
+
+features = Features(Store.open(sys.argv[1]), "killed")
+for number in range(10_000):
+    key = hashlib.sha256(str(number).encode()).hexdigest()
+    values = np.full((1, 64, 64, 9), number, np.float32)
+    features.append([key], values[:, 0, 0], {8: values})
+    print(key, flush=True)
+"""
+
+
+def test_what_a_killed_writer_recorded_is_whole_and_the_rest_is_dropped(store: Store) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(store.root)], stdout=subprocess.PIPE, text=True
+    ) as writer:
+        assert writer.stdout is not None
+        written = [writer.stdout.readline().strip() for _ in range(5)]
+        writer.kill()
+        written += writer.stdout.read().split()
+    group = store.features("killed")
+    store.write(group / "segments" / "half" / "level_8" / "zarr.json", b"{}")
+    findings = repair(store)
+    assert {finding.reason for finding in findings} == {"it was never finished"}
+    features = Features(store, "killed")
+    assert features.missing(written) == []
+    for number, key in enumerate(written):
+        assert (features.pyramid(key, [8])[0] == number).all()
+    assert len(segments(group)) == len(store.entries(group / "records"))
+
+
+def test_a_bucket_that_refuses_is_not_repaired(bucket: str, refuse: Callable[[], None]) -> None:
+    store = Store.open(f"{bucket}/store", create=True)
+    Features(store, "features").append(KEYS[:1], VALUES[:1, 0], {8: VALUES[:1, :, :, None]})
+    refuse()
+    with pytest.raises(StoreError, match="cannot be used"):
+        repair(store)
