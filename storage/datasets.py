@@ -1,62 +1,79 @@
-"""Datasets in the MVTec AD layout, and the manifest of what they hold.
-
-ROOT/CATEGORY/train/good/NAME.png
-ROOT/CATEGORY/test/good|DEFECT/NAME.png
-ROOT/CATEGORY/ground_truth/DEFECT/NAME_mask.png
-"""
+"""Datasets of any layout, in a folder or a bucket, and the manifest of one: what it holds."""
 
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import TypeAdapter
 
+from storage.arrays import read_slice, slice_of
 from storage.errors import DatasetError
-from storage.images import SUFFIXES, UnreadableImageError, decode_image, decode_mask
+from storage.images import HALF_SCALE, UnreadableImageError, decode_image, decode_mask
 from storage.layout import Store, digest
+from storage.layouts import MVTEC, Layout
+from storage.location import Location, location
+from storage.schemas import MANIFEST
 from storage.tables import read_table, table_of
 
 OK = "ok"
 SET_ASIDE = "set aside"
-_HIDDEN = frozenset({"thumbs.db", "desktop.ini"})
+_LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
 
-MANIFEST_SCHEMA = pa.schema(
-    [
-        pa.field("dataset", pa.string(), nullable=False),
-        pa.field("category", pa.string(), nullable=False),
-        pa.field("split", pa.string(), nullable=False),
-        pa.field("image_id", pa.string(), nullable=False),
-        pa.field("sha256", pa.string()),
-        pa.field("bytes", pa.int64()),
-        pa.field("width", pa.int32()),
-        pa.field("height", pa.int32()),
-        pa.field("mode", pa.string()),
-        pa.field("anomalous", pa.bool_(), nullable=False),
-        pa.field("defect", pa.string(), nullable=False),
-        pa.field("mask", pa.string()),
-        pa.field("mask_sha256", pa.string()),
-        pa.field("mask_reason", pa.string()),
-        pa.field("status", pa.string(), nullable=False),
-        pa.field("reason", pa.string()),
-        pa.field("warning", pa.string()),
-    ]
-)
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where images lie, what they are called together, and how they are told apart.
+
+    `root` is a folder or a bucket's URL (`storage/location.py`).
+    """
+
+    root: str
+    name: str
+    layout: Layout = MVTEC
+
+    @classmethod
+    def at(cls, root: str | Location, layout: Layout = MVTEC) -> Dataset:
+        """The dataset at `root`, named after its folder or bucket."""
+        folder = _folder(root)
+        return cls(str(folder), folder.name or str(folder).rstrip("/").rsplit("/", 1)[-1], layout)
+
+    @classmethod
+    def of_run(cls, record: Mapping[str, Any]) -> Dataset:
+        """The dataset of a run, given the row of its run table."""
+        return cls(record["root"], record["dataset"], _LAYOUT.validate_json(record["layout"]))
+
+    @property
+    def layout_json(self) -> str:
+        """The layout as `of_run` reads it."""
+        return _LAYOUT.dump_json(self.layout).decode()
+
+    @property
+    def folder(self) -> Location:
+        """The root as a path."""
+        return _folder(self.root)
+
+
+def _folder(root: str | Location) -> Location:
+    try:
+        return location(root)
+    except (ValueError, ImportError) as error:
+        raise DatasetError(f"the dataset at {root} cannot be read ({error})") from error
 
 
 @dataclass(frozen=True)
 class Entry:
     """One file of a dataset: an image, or a mask that no image claims (split "ground_truth").
 
-    `image_id` and `mask` are paths below the root. `mask_reason` says why an anomalous image has no usable
-    mask; `reason` why the file is set aside; `warning` what is odd about a file that is used.
+    `image_id` and `mask` are paths below the root; `mask_sha256` is `mask_digest`. `mask_reason` says why an
+    anomalous image has no usable mask; `reason` why the file is set aside; `warning` what is odd about a file
+    that is used.
     """
 
     dataset: str
@@ -98,13 +115,13 @@ class Manifest:
 
     @classmethod
     def from_table(cls, table: pa.Table) -> Manifest:
-        """A manifest from a table of MANIFEST_SCHEMA."""
+        """A manifest from a table of MANIFEST."""
         entries = tuple(Entry(**row) for row in table.to_pylist())
         return cls(entries[0].dataset if entries else "", entries)
 
     def table(self) -> pa.Table:
-        """The manifest as a table of MANIFEST_SCHEMA."""
-        return table_of((asdict(entry) for entry in self.entries), MANIFEST_SCHEMA)
+        """The manifest as a table of MANIFEST."""
+        return table_of((asdict(entry) for entry in self.entries), MANIFEST)
 
     def categories(self) -> list[str]:
         """Names of the categories, sorted."""
@@ -112,7 +129,11 @@ class Manifest:
 
     def of(self, category: str) -> Manifest:
         """The files of one category."""
-        return Manifest(self.dataset, tuple(entry for entry in self.entries if entry.category == category))
+        return self.only([category])
+
+    def only(self, categories: Sequence[str]) -> Manifest:
+        """The files of these categories."""
+        return Manifest(self.dataset, tuple(entry for entry in self.entries if entry.category in categories))
 
     def train(self) -> list[Entry]:
         """Usable training images by SHA-256: the order of the index, whatever the files are called."""
@@ -141,9 +162,15 @@ class Manifest:
         """Raise DatasetError if a category cannot be evaluated at all."""
         name = ", ".join(self.categories())
         if not self.train():
-            raise DatasetError(f"no usable training image: put normal images into {name}/train/good")
+            raise DatasetError(
+                f"no usable training image: put normal images into {name}/train/good, "
+                "or where the dataset's layout looks for them"
+            )
         if not self.test():
-            raise DatasetError(f"no usable test image: put some into {name}/test/good and {name}/test/DEFECT")
+            raise DatasetError(
+                f"no usable test image: put some into {name}/test/good and {name}/test/DEFECT, "
+                "or where the dataset's layout looks for them"
+            )
 
     def digest(self) -> str:
         """Digest of the contents and labels of what is used; names of files do not matter."""
@@ -156,35 +183,6 @@ class Manifest:
         )
 
 
-def read_manifest(
-    root: str | Path,
-    categories: Sequence[str] = (),
-    *,
-    known: Manifest | None = None,
-    progress: Callable[[int, int], None] | None = None,
-) -> Manifest:
-    """List, hash and check the files of all categories under `root`, or of those named.
-
-    Every image and mask is decoded once, unless `known` holds the same content. A broken file is set aside
-    with its reason and never raises.
-
-    Raises:
-        DatasetError: no root, no category in it, or none of that name.
-    """
-    root = dataset_root(root)
-    names = find_categories(root, categories)
-    files = [entry for name in names for entry in _list_category(root, name)]
-    facts = {entry.sha256: entry for entry in known.entries if entry.status == OK} if known else {}
-    entries = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, entry in enumerate(pool.map(lambda entry: _check(root, entry, facts), files), start=1):
-            entries.append(entry)
-            if progress is not None:
-                progress(done, len(files))
-    order = sorted(_warn_of_duplicates(entries), key=lambda e: (e.category, e.split, e.image_id))
-    return Manifest(root.name, tuple(order))
-
-
 def last_manifest(store: Store, dataset: str) -> Manifest | None:
     """The manifest that the last run on a dataset of this name wrote, or None."""
     try:
@@ -193,24 +191,22 @@ def last_manifest(store: Store, dataset: str) -> Manifest | None:
         return None
 
 
-def dataset_root(root: str | Path) -> Path:
-    """The folder of a dataset, spelled so that its last part is its name."""
-    return Path(os.path.normpath(Path(root).expanduser().absolute()))
-
-
-def find_categories(root: Path, wanted: Sequence[str] = ()) -> list[str]:
-    """Names of the folders under `root` that have a train or a test folder: all, or those `wanted`.
+def find_categories(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:
+    """Names of the categories of a dataset: all, or those `wanted`.
 
     Raises:
         DatasetError: no such root, no category in it, or none of a name that is wanted.
     """
-    if not root.is_dir():
-        raise DatasetError(f"no dataset at {root}: {'it is a file' if root.exists() else 'no such folder'}")
-    names = sorted(path.name for path in _folders(root) if _is_category(path))
-    if not names and _is_category(root):
-        raise DatasetError(f"{root} is one category: name its parent folder and `--category '{root.name}'`")
-    if not names:
-        raise DatasetError(f"no category under {root}: expected CATEGORY/train/good and CATEGORY/test/DEFECT")
+    try:
+        root = dataset.folder
+        if not root.is_dir():
+            what = "it is a file" if root.exists() else "no such folder"
+            raise DatasetError(f"no dataset at {root}: {what}")
+        names = dataset.layout.categories(root, dataset.name)
+    except DatasetError:
+        raise
+    except Exception as error:  # file systems of buckets raise what they like
+        raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names) or names
@@ -218,17 +214,19 @@ def find_categories(root: Path, wanted: Sequence[str] = ()) -> list[str]:
     return sorted(set(wanted)) or names
 
 
-def read_image(root: str | Path, entry: Entry) -> NDArray[np.uint8]:
+def read_image(dataset: Dataset, entry: Entry) -> NDArray[np.uint8]:
     """The image (H, W, 3) uint8 of a manifest's entry.
 
     Raises:
         UnreadableImageError: the file is gone or is not what the manifest saw.
     """
-    content = _content(Path(root), entry.image_id, entry.key)
+    content = read_content(dataset, entry.image_id)
+    if hashlib.sha256(content).hexdigest() != entry.key:
+        raise UnreadableImageError(f"{entry.image_id} changed during the run")
     return decode_image(content)[0]
 
 
-def read_mask(root: str | Path, entry: Entry) -> NDArray[np.bool_]:
+def read_mask(dataset: Dataset, entry: Entry) -> NDArray[np.bool_]:
     """The mask (H, W) of an entry with a usable one.
 
     Raises:
@@ -236,136 +234,30 @@ def read_mask(root: str | Path, entry: Entry) -> NDArray[np.bool_]:
     """
     if entry.mask is None or entry.mask_sha256 is None:
         raise ValueError(f"{entry.image_id} has no mask")
-    return decode_mask(_content(Path(root), entry.mask, entry.mask_sha256))
+    content, threshold = read_content(dataset, entry.mask), dataset.layout.mask_threshold
+    if mask_digest(content, threshold) != entry.mask_sha256:
+        raise UnreadableImageError(f"{entry.mask} changed during the run")
+    return decode_mask(content, threshold)
 
 
-def _content(root: Path, name: str, sha256: str) -> bytes:
+def read_content(dataset: Dataset, name: str) -> bytes:
+    """The bytes of a file below the root of a dataset, or of a slice of an array (`storage/arrays.py`).
+
+    Raises:
+        UnreadableImageError: there is no such file, or it cannot be read.
+    """
+    part = slice_of(name)
     try:
-        content = (root / name).read_bytes()
+        if part is not None:
+            return read_slice(dataset.folder / part[0], part[1])
+        return (dataset.folder / name).read_bytes()
     except OSError as error:
-        raise UnreadableImageError(f"{name}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise UnreadableImageError(f"{name} changed during the run")
-    return content
+        raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise UnreadableImageError(f"{name}: {error}") from error
 
 
-def _is_category(folder: Path) -> bool:
-    return (folder / "train").is_dir() or (folder / "test").is_dir()
-
-
-def _folders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-
-
-def _files(folder: Path) -> list[Path]:
-    return sorted(
-        path
-        for path in folder.iterdir()
-        if (path.is_file() or path.is_symlink())
-        and not path.name.startswith(".")
-        and path.name.lower() not in _HIDDEN
-    )
-
-
-def _list_category(root: Path, category: str) -> Iterator[Entry]:
-    """Every file of a category, unread; a mask is joined to its image by name."""
-    base = root / category
-    drawn = [path for folder in _folders(base / "ground_truth") for path in _files(folder)]
-    masks: dict[tuple[str, str], Path] = {}
-    for path in drawn:
-        if path.suffix.lower() in SUFFIXES:
-            masks.setdefault((path.parent.name, path.stem.removesuffix("_mask")), path)
-    claimed = set()
-    empty = True
-    for split in ("train", "test"):
-        for folder in _folders(base / split):
-            for path in _files(folder):
-                empty = False
-                entry = Entry(
-                    dataset=root.name,
-                    category=category,
-                    split=split,
-                    image_id=os.fsencode(path.relative_to(root)).decode(errors="backslashreplace"),
-                    anomalous=folder.name != "good",
-                    defect=folder.name,
-                )
-                if split == "train" and entry.anomalous:
-                    yield entry.set_aside("training images are read from train/good alone")
-                    continue
-                mask = masks.get((folder.name, path.stem)) if split == "test" else None
-                if mask is not None:
-                    claimed.add(mask)
-                    entry = replace(entry, mask=mask.relative_to(root).as_posix())
-                yield entry
-    if empty:
-        yield Entry(root.name, category, "train", category).set_aside("no file in train or test")
-    for mask in sorted(set(drawn) - claimed):
-        yield Entry(
-            dataset=root.name,
-            category=category,
-            split="ground_truth",
-            image_id=mask.relative_to(root).as_posix(),
-            anomalous=mask.parent.name != "good",
-            defect=mask.parent.name,
-        ).set_aside(f"a mask without an image test/{mask.parent.name}/{mask.stem.removesuffix('_mask')}")
-
-
-def _check(root: Path, entry: Entry, facts: dict[str | None, Entry]) -> Entry:
-    """Hash and decode one file; what is wrong with it becomes its reason."""
-    if entry.status != OK:
-        return entry
-    path = root / entry.image_id
-    if path.suffix.lower() not in SUFFIXES:
-        return entry.set_aside(f"{path.suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
-    try:
-        content = path.read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        entry = replace(entry, sha256=sha256, bytes=len(content))
-        if sha256 in facts:
-            seen = facts[sha256]
-            entry = replace(entry, width=seen.width, height=seen.height, mode=seen.mode)
-        else:
-            image, mode = decode_image(content)
-            entry = replace(entry, height=image.shape[0], width=image.shape[1], mode=mode)
-    except (OSError, UnreadableImageError) as error:
-        return entry.set_aside(f"unreadable: {error}")
-    return _check_mask(root, entry, facts)
-
-
-def _check_mask(root: Path, entry: Entry, facts: dict[str | None, Entry]) -> Entry:
-    if entry.mask is None:
-        return replace(entry, mask_reason="no mask") if entry.anomalous and entry.split == "test" else entry
-    try:
-        content = (root / entry.mask).read_bytes()
-        sha256 = hashlib.sha256(content).hexdigest()
-        seen = facts.get(entry.sha256)
-        if seen is not None and seen.mask_sha256 == sha256 and seen.anomalous == entry.anomalous:
-            return replace(entry, mask_sha256=sha256)
-        mask = decode_mask(content)
-    except (OSError, UnreadableImageError) as error:
-        return replace(entry, mask_reason=f"unreadable mask: {error}")
-    if mask.shape != (entry.height, entry.width):
-        size = f"{mask.shape[1]}x{mask.shape[0]}"
-        return replace(entry, mask_reason=f"mask of {size}, image of {entry.width}x{entry.height}")
-    if entry.anomalous and not mask.any():
-        return replace(entry, mask_reason="no pixel of the mask is above half scale")
-    if not entry.anomalous and mask.any():
-        return replace(entry, mask_reason="a normal image whose mask has anomalous pixels")
-    return replace(entry, mask_sha256=sha256)
-
-
-def _warn_of_duplicates(entries: Iterable[Entry]) -> Iterator[Entry]:
-    """Say of a test image that its content is also a training image of the category."""
-    entries = list(entries)
-    trained = {
-        (entry.category, entry.sha256): entry.image_id
-        for entry in entries
-        if entry.split == "train" and entry.status == OK
-    }
-    for entry in entries:
-        twin = trained.get((entry.category, entry.sha256))
-        if entry.split == "test" and entry.status == OK and twin is not None:
-            entry = replace(entry, warning=f"the same image is in training: {twin}")
-        yield entry
+def mask_digest(content: bytes, threshold: int) -> str:
+    """SHA-256 of a mask's file, and of the threshold unless that is half scale: another is another mask."""
+    prefix = b"" if threshold == HALF_SCALE else b"%d " % threshold
+    return hashlib.sha256(prefix + content).hexdigest()
