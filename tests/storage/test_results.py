@@ -12,8 +12,8 @@ import pytest
 
 from storage.errors import DamagedStoreError, StoreError
 from storage.layout import Store
-from storage.results import Results, publish, published_fingerprint, published_runs
-from storage.schemas import CATEGORIES, IMAGES, RUN, STAGES
+from storage.results import Results, earlier_runs, publish, published_fingerprint, published_runs
+from storage.schemas import CATEGORIES, COMPARISONS, IMAGES, RUN, STAGES
 from storage.scores import ImageScore, Scores
 from storage.tables import read_table, table_bytes, table_of
 
@@ -43,11 +43,6 @@ TABLES = {
     "stages": table_of([{"step": "ingest", "seconds": 0.1, "computed": 2, "total": 3}], STAGES),
 }
 UNWRITABLE = table_of([{"step": None}], STAGES)
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
 
 
 def record(day: int, status: str = "complete", *more: str) -> pa.Table:
@@ -163,6 +158,57 @@ def test_a_table_without_rows_keeps_its_columns(store: Store) -> None:
     frame = Results(store.root).stages()
     assert list(frame.columns) == ["run", *STAGES.names]
     assert len(frame) == 0
+
+
+def test_history_is_one_row_a_run_and_category_oldest_first(store: Store) -> None:
+    def categories(pro: float | None, *names: str) -> dict[str, pa.Table]:
+        row = {"dataset": "data", "status": "ok", "pro": pro, "pro_low": 0.8}
+        return {"categories": table_of([row | {"category": name} for name in names], CATEGORIES)}
+
+    publish(store, "b", record(3, "complete", "configuration_key"), categories(0.9, "007", "nut"))
+    publish(store, "a", record(2), categories(None, "007"))
+    history = Results(store.root).history("pro")
+    assert list(history.columns) == [
+        "run", "finished", "dataset", "category", "configuration_key", "value", "low", "high"
+    ]  # fmt: skip
+    assert history["run"].tolist() == ["a", "b", "b"]
+    assert history["category"].tolist() == ["007", "007", "nut"]
+    assert history["value"].isna().tolist() == [True, False, False]
+    assert history["low"].tolist() == [0.8] * 3
+    assert history["high"].isna().all()
+    assert history["configuration_key"].tolist()[1:] == ["x", "x"]
+    assert history["configuration_key"].isna()[0]
+    assert str(history["finished"].dtype) == "datetime64[us, UTC]"
+    assert str(history["finished"][0]) == "2026-01-02 00:00:00+00:00"
+    assert Results(store.root).history("pro", "data", "nut")["run"].tolist() == ["b"]
+    empty = Results(store.root).history("pro", dataset="other")
+    assert (len(empty), str(empty["finished"].dtype)) == (0, "datetime64[us, UTC]")
+
+
+def test_history_names_a_metric_that_is_none(store: Store) -> None:
+    publish(store, "one", record(1), TABLES)
+    with pytest.raises(StoreError, match=r"no metric 'pixel_roc': did you mean pixel_rocauc"):
+        Results(store.root).history("pixel_roc")
+
+
+def test_a_run_older_than_comparisons_has_none(store: Store) -> None:
+    publish(store, "one", record(1), TABLES)
+    assert Results(store.root).rows("comparisons") == []
+    assert list(Results(store.root).comparisons().columns) == ["run", *COMPARISONS.names]
+
+
+def test_earlier_runs_are_complete_and_of_the_same_dataset_and_configuration(store: Store) -> None:
+    alike = ("dataset", "configuration_key")
+    for run_id, day in (("a", 1), ("b", 3), ("c", 2), ("later", 9)):
+        publish(store, run_id, record(day, "complete", *alike), TABLES)
+    publish(store, "partial", record(3, "partial", *alike), TABLES)
+    publish(store, "old", record(3), TABLES)
+    publish(store, "damaged", record(3, "complete", *alike), TABLES)
+    store.run_table("damaged", "run").write_bytes(b"")
+    now = {"dataset": "x", "configuration_key": "x", "finished": datetime(2026, 1, 5, tzinfo=UTC)}
+    assert earlier_runs(store, "b", now) == ["c", "a"]
+    assert earlier_runs(store, "now", now) == ["b", "c", "a"]
+    assert earlier_runs(store, "now", now | {"dataset": "y"}) == []
 
 
 def test_maps_in_a_record_are_dicts(store: Store) -> None:
