@@ -48,9 +48,9 @@ class NestedSearch:
         slack = np.float32(ROUNDING * float(self._norms.max() + norms.max()))
         _descend(self._best, bounds.numpy(), slack, *self._levels, *_three(levels))
 
-    def squared(self) -> list[NDArray[np.float32]]:
-        """Squared distances (H, W, kappa), ascending, in a list of one."""
-        return [self._best]
+    def squared(self) -> NDArray[np.float32]:
+        """Squared distances (H, W, kappa), ascending."""
+        return self._best
 
 
 def _three(levels: Sequence[Tensor]) -> list[NDArray[np.float32]]:

@@ -80,9 +80,9 @@ class PrunedSearch:
             self._grid,
         )
 
-    def squared(self) -> list[NDArray[np.float32]]:
-        """Squared distances (H, W, kappa), ascending, in a list of one."""
-        return [self._best]
+    def squared(self) -> NDArray[np.float32]:
+        """Squared distances (H, W, kappa), ascending."""
+        return self._best
 
     def _centred(
         self, levels: Sequence[Tensor]

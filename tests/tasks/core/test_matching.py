@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import product
 
 import numpy as np
@@ -7,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
-from tasks.core.matching import Pyramid, match, patch_scores
+from tasks.core import matching
+from tasks.core.matching import Matching, Pyramid, match, match_each, patch_scores
 
 SIZES = ((12, 20, 3), (6, 10, 5), (3, 5, 7))
 
@@ -230,6 +234,79 @@ def test_a_gallery_is_read_one_image_at_a_time() -> None:
     (found,) = match(pyramid(rng), images())  # type: ignore[arg-type]
     assert alive == [0, 1, 2, 3, 4]
     assert found.shape == (12, 20, 1)
+
+
+@settings(max_examples=25)
+@given(
+    finest=st.tuples(st.integers(1, 7), st.integers(1, 7), st.integers(1, 3)),
+    factor=st.integers(1, 3),
+    matchings=st.lists(
+        st.builds(
+            Matching,
+            levels=st.sampled_from([(0,), (1,), (0, 1)]),
+            fusion=st.sampled_from(["concatenate", "average"]),
+            upsampling=st.sampled_from(["bilinear", "nearest"]),
+            kappa=st.integers(1, 4),
+            images=st.integers(1, 6),
+        ),
+        min_size=1,
+        max_size=6,
+    ),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_matchings_together_agree_with_plain_loops_and_with_each_alone(
+    finest: tuple[int, int, int], factor: int, matchings: list[Matching], seed: int
+) -> None:
+    """Of 5 images in the gallery, the first ones; 6 is more than there are."""
+    rng = np.random.default_rng(seed)
+    height, width, channels = finest
+    sizes = ((height * factor, width * factor, channels), (height, width, channels + 1))
+    matchings = [replace(each, kappa=min(each.kappa, height * width)) for each in matchings]
+    query, *gallery = [pyramid(rng, sizes) for _ in range(6)]
+    for each, found in zip(matchings, match_each(query, gallery, matchings), strict=True):
+        few = gallery[: each.images]
+        alone = match(
+            [query[level] for level in each.levels],
+            [[image[level] for level in each.levels] for image in few],
+            fusion=each.fusion,
+            upsampling=each.upsampling,
+            kappa=each.kappa,
+        )
+        parts = [[level] for level in each.levels] if each.fusion == "average" else [each.levels]
+        assert len(found) == len(alone) == len(parts)
+        for squared, same, part in zip(found, alone, parts, strict=True):
+            np.testing.assert_array_equal(squared, same)
+            fused = [concatenated([p[level] for level in part], each.upsampling) for p in (query, *few)]
+            np.testing.assert_allclose(
+                squared, match_oracle(fused[0], fused[1:], each.kappa), rtol=1e-4, atol=1e-6
+            )
+
+
+def test_matchings_share_what_they_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(10)
+    search, made, offers = matching._search, [], []
+
+    def counted(levels: list[Tensor], upsampling: str, kappa: int) -> object:
+        found = search(levels, upsampling, kappa)  # type: ignore[arg-type]
+        offer, channels = found.offer, sum(level.shape[2] for level in levels)
+        made.append((channels, upsampling, kappa))
+
+        def counted_offer(levels: Sequence[Tensor]) -> None:
+            offers.append(channels)
+            offer(levels)
+
+        found.offer = counted_offer  # type: ignore[method-assign]
+        return found
+
+    monkeypatch.setattr(matching, "_search", counted)
+    points = [
+        Matching((0, 1, 2), "average", upsampling, kappa, images)  # type: ignore[arg-type]
+        for upsampling, kappa, images in product(("bilinear", "nearest"), (1, 2), (1, 2, 4))
+    ]
+    points += [Matching((0, 1, 2), "concatenate", "nearest", 3, 2), Matching((2,), kappa=5, images=1)]
+    match_each(pyramid(rng), [pyramid(rng) for _ in range(6)], points)
+    assert sorted(made) == [(3, "bilinear", 2), (5, "bilinear", 2), (7, "bilinear", 5), (15, "nearest", 3)]
+    assert sorted(offers) == [3] * 4 + [5] * 4 + [7] * 4 + [15] * 2
 
 
 def test_an_empty_gallery_and_too_large_a_kappa_are_refused() -> None:
