@@ -12,6 +12,8 @@ Protocol = Literal["paper", "full"]
 Fusion = Literal["concatenate", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 Distance = Literal["squared", "euclidean"]
+Gallery = Literal["nearest", "random"]
+Index = Literal["flat", "hnsw", "ivf"]
 FeatureDtype = Literal["float16", "float32"]
 Precision = Literal["float32", "bfloat16"]
 
@@ -33,6 +35,7 @@ INPUT_SIZE = 224
 STRIDES = (4, 8, 16)
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
+DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
@@ -66,7 +69,12 @@ class Configuration:
         protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224.
         levels: strides of the pyramid's levels that are matched, finest first.
         k_image: neighbours averaged in the image score (equation 2).
-        k_gallery: nearest images whose patches form the gallery.
+        k_gallery: training images whose patches form the gallery.
+        gallery: which those are, "nearest" to the test image (section 3.1) or "random".
+        gallery_seed: of the random ones.
+        index: of the embeddings of more than `flat_up_to` training images: "flat" is exact, "hnsw" and "ivf"
+            need not compare with all, and may miss some.
+        flat_up_to: training images up to which the index is flat whatever `index` says.
         kappa: nearest gallery patches averaged in the pixel score (equation 3); at most one image's patches.
         fusion: "concatenate" matches all levels at once; "average" each on its own.
         upsampling: how coarse levels reach the finest grid when they are concatenated.
@@ -83,6 +91,10 @@ class Configuration:
     levels: tuple[int, ...] = STRIDES
     k_image: int = 50
     k_gallery: int = 50
+    gallery: Gallery = "nearest"
+    gallery_seed: int = 0
+    index: Index = "flat"
+    flat_up_to: int = 10_000
     kappa: int = 1
     fusion: Fusion = "concatenate"
     upsampling: Upsampling = "bilinear"
@@ -99,10 +111,14 @@ class Configuration:
         _one_of("fusion", self.fusion, get_args(Fusion))
         _one_of("upsampling", self.upsampling, get_args(Upsampling))
         _one_of("distance", self.distance, get_args(Distance))
+        _one_of("gallery", self.gallery, get_args(Gallery))
+        _one_of("index", self.index, get_args(Index))
         _one_of("dtype", self.dtype, get_args(FeatureDtype))
         _one_of("precision", self.precision, get_args(Precision))
         _whole("k_image", self.k_image, 1, None)
         _whole("k_gallery", self.k_gallery, 1, None)
+        _whole("gallery_seed", self.gallery_seed, 0, None)
+        _whole("flat_up_to", self.flat_up_to, 0, None)
         _whole("metric_resolution", self.metric_resolution, 8, MAX_METRIC_RESOLUTION)
         if not (isinstance(self.sigma, int | float) and 0 <= self.sigma < self.metric_resolution):
             raise ConfigurationError(
@@ -140,7 +156,13 @@ class Configuration:
         """All that determines an image's scores, given the features and the training images."""
         names = ("levels", "k_image", "k_gallery", "kappa", "fusion", "upsampling", "distance", "sigma")
         settings = {name: getattr(self, name) for name in (*names, "metric_resolution")}
-        return {"version": 1} | settings
+        drawn = {"random_gallery_seed": self.gallery_seed} if self.gallery == "random" else {}
+        approximate = {} if self.index == "flat" else {"index": self.index}
+        return {"version": 1} | settings | drawn | approximate
+
+    def index_for(self, rows: int) -> Index:
+        """The kind of index of so many training images."""
+        return "flat" if rows <= self.flat_up_to else self.index
 
     def description(self) -> dict[str, Any]:
         """Every setting by name."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,8 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from tasks.core.profile import Profile
+
 PRO_LIMIT = 0.3
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+MapsAndMasks = Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
@@ -122,22 +126,24 @@ def image_metrics(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> 
     return _curve_metrics(Ranking.of(scores[~anomalous], scores[anomalous]))
 
 
-def pixel_metrics(
-    pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]],
-) -> dict[str, float]:
+def pixel_metrics(pairs: MapsAndMasks) -> dict[str, float]:
     """Metrics of anomaly maps (R, R) against masks (R, R), given pair by pair; ValueError where not defined.
 
     Exact, in about 4 bytes a pixel: of the maps only their scores are kept.
     """
-    negatives, positives, weights, total = [], [], [], 0
-    for anomaly_map, mask in pairs:
-        inverse_areas, regions = region_weights(mask)
-        negatives.append(anomaly_map[~mask])
-        positives.append(anomaly_map[mask])
-        weights.append(inverse_areas)
-        total += regions
-    ranking = Ranking.of(_join(negatives), _join(positives), _join(weights) / max(total, 1))
-    return _curve_metrics(ranking) | {"pro": ranking.pro()}
+    return _pixel_metrics(pixel_ranking(pairs))
+
+
+def pixel_ranking(pairs: MapsAndMasks) -> Ranking:
+    """The ranking of all pixels of anomaly maps (R, R) against masks (R, R), given pair by pair."""
+    return _rank(*_split(pairs))
+
+
+def profiled_pixel_metrics(pairs: MapsAndMasks) -> tuple[dict[str, float], Profile]:
+    """The same metrics, and the profile of the images that a bootstrap needs."""
+    parts = _split(pairs)
+    profile = Profile.of(*parts)
+    return _pixel_metrics(_rank(*parts)), profile
 
 
 def map_score(anomaly_map: NDArray[np.float32], share: float = 0.01) -> float:
@@ -145,6 +151,34 @@ def map_score(anomaly_map: NDArray[np.float32], share: float = 0.01) -> float:
     count = max(1, math.ceil(share * anomaly_map.size))
     highest = np.partition(anomaly_map.ravel(), -count)[-count:]
     return float(np.sort(highest).mean(dtype=np.float64))
+
+
+def _split(
+    pairs: MapsAndMasks,
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.float64]], list[int]]:
+    """Scores of the normal and of the anomalous pixels, weights of the latter, and regions of each image."""
+    negatives, positives, weights, regions = [], [], [], []
+    for anomaly_map, mask in pairs:
+        inverse_areas, count = region_weights(mask)
+        negatives.append(anomaly_map[~mask])
+        positives.append(anomaly_map[mask])
+        weights.append(inverse_areas)
+        regions.append(count)
+    return negatives, positives, weights, regions
+
+
+def _rank(
+    negatives: list[NDArray[np.float32]],
+    positives: list[NDArray[np.float32]],
+    weights: list[NDArray[np.float64]],
+    regions: Sequence[int],
+) -> Ranking:
+    """The ranking of what `_split` found; its lists are emptied."""
+    return Ranking.of(_join(negatives), _join(positives), _join(weights) / max(sum(regions), 1))
+
+
+def _pixel_metrics(ranking: Ranking) -> dict[str, float]:
+    return _curve_metrics(ranking) | {"pro": ranking.pro()}
 
 
 def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:

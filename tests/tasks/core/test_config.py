@@ -27,6 +27,8 @@ def test_the_defaults_are_the_papers() -> None:
         ({"backbone": "x"}, "it is one of resnet18"),
         ({"fusion": "concat"}, "did you mean concatenate"),
         ({"upsampling": "bicubic"}, "upsampling is 'bicubic'"),
+        ({"gallery": "far"}, "it is one of nearest, random"),
+        ({"gallery_seed": -1}, "gallery_seed is -1"),
         ({"distance": "l2"}, "squared, euclidean"),
         ({"protocol": "papr"}, "did you mean paper"),
         ({"dtype": "float64"}, "did you mean float"),
@@ -77,3 +79,11 @@ def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
     ):
         assert Configuration(**other).feature_description("w") != base  # type: ignore[arg-type]
     assert Configuration().feature_description("v") != base
+
+
+def test_the_rule_of_the_gallery_counts_in_scores_only_where_it_is_random() -> None:
+    base = Configuration().scoring_description()
+    assert "random_gallery_seed" not in base
+    assert Configuration(gallery_seed=3).scoring_description() == base
+    drawn = [Configuration(gallery="random", gallery_seed=seed).scoring_description() for seed in (0, 3)]
+    assert drawn == [base | {"random_gallery_seed": seed} for seed in (0, 3)]
