@@ -1,0 +1,109 @@
+"""PatchCore: the nearest of a coreset of locally averaged patches."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d
+
+from tasks.core.methods.coreset import greedy_coreset, random_projection
+from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
+from tasks.core.methods.settings import check_share, check_strides, check_whole
+from tasks.core.pyramid import concatenate
+from tasks.core.retrieval import build_index, nearest
+
+
+@dataclass(frozen=True)
+class PatchCore:
+    """Distance of each patch to the nearest of a coreset of all training patches.
+
+    Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler, "Towards Total Recall in Industrial Anomaly Detection",
+    arXiv 2106.08265, section 3. Patches are averaged over 3x3 positions (those inside the level), the
+    coarser level is upsampled bilinearly to the finer grid, each level's channels are pooled to `dimension`,
+    and the levels together once more to `dimension`. Adaptive pooling also widens: a level with fewer
+    channels has them repeated, so that levels weigh the same.
+
+    Of all patches a share is kept, chosen greedily (algorithm 1) by seeded random projections. With m* the
+    member nearest to the patch x* that is farthest from its nearest, at s* = |x* - m*|, the image score is
+
+        (1 - exp(s*) / sum over the b members m nearest to m* of exp|x* - m|) s*      (equation 7)
+
+    The b members include m* itself. The map holds the distances, not squared.
+
+    Fitting takes two passes over the images and N · P · `projection` · 4 bytes: 84 MB for 209 images of
+    28x28 patches, 281 MB for 700; and N · P · distances to `share` · N · P centres, 2.7e9 for 209 images.
+    The state is the members (share · N · P, dimension) float32: 67 MB for 209 images.
+    """
+
+    name: ClassVar[str] = "patchcore"
+    strides: tuple[int, ...] = (8, 16)
+    share: float = 0.1
+    dimension: int = 1024
+    projection: int = 128
+    neighbors: int = 9
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check each setting; ConfigurationError names the first that is wrong."""
+        check_strides(self.strides)
+        check_share(share=self.share)
+        check_whole(dimension=self.dimension, projection=self.projection, neighbors=self.neighbors)
+
+    def fit(self, training: Training) -> State:
+        """Project all patches, choose the members, and read those again."""
+        matrix = random_projection(self.dimension, self.projection, self.seed)
+        size = int(np.prod(np.shape(training.pyramid(0)[0])[:2]))
+        points = np.empty((len(training) * size, self.projection), np.float32)
+        for number, pyramid in enumerate(training.pyramids()):
+            points[number * size : (number + 1) * size] = self._patches(pyramid)[0] @ matrix
+        chosen = np.sort(greedy_coreset(points, max(1, int(self.share * len(points))), self.seed))
+        members = np.empty((len(chosen), self.dimension), np.float32)
+        for number, pyramid in enumerate(training.pyramids()):
+            first, last = np.searchsorted(chosen, [number * size, (number + 1) * size])
+            members[first:last] = self._patches(pyramid)[0][chosen[first:last] - number * size]
+        return {"members": members}
+
+    def scorer(self, state: State) -> Scorer:
+        """Search the members exactly."""
+        members = state["members"]
+        index = build_index(members)
+        count = min(self.neighbors, len(members))
+
+        def score(_embedding: NDArray[np.float32], pyramid: Pyramid) -> Scores:
+            patches, grid = self._patches(pyramid)
+            squared, positions = nearest(index, patches, 1)
+            distances = np.sqrt(squared[:, 0])
+            farthest = int(distances.argmax())
+            _, around = nearest(index, members[positions[farthest]], count)
+            others = np.linalg.norm(members[around[0]].astype(np.float64) - patches[farthest], axis=1)
+            image = reweighted(float(distances[farthest]), others)
+            return Scores(image, distances.reshape(grid).astype(np.float32))
+
+        return score
+
+    def _patches(self, pyramid: Pyramid) -> tuple[NDArray[np.float32], tuple[int, int]]:
+        """Patches (H·W, dimension), and the grid (H, W) of the finest level."""
+        levels = []
+        for level in pyramid:
+            planes = torch.from_numpy(np.asarray(level, np.float32)).permute(2, 0, 1)
+            averaged = avg_pool2d(planes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
+            levels.append(averaged.permute(1, 2, 0))
+        height, width, _ = levels[0].shape
+        joined = concatenate([adaptive_avg_pool1d(level, self.dimension) for level in levels], "bilinear")
+        return adaptive_avg_pool1d(joined, self.dimension).flatten(0, 1).numpy(), (height, width)
+
+
+def reweighted(distance: float, others: NDArray[np.float64]) -> float:
+    """Equation 7: `distance` times one less its share among exponentials of distances to `others` (b,).
+
+    `others` include the nearest itself; a lone one would leave nothing, and keeps its distance.
+    """
+    if len(others) == 1:
+        return distance
+    highest = others.max()
+    return distance * (1 - math.exp(distance - highest) / float(np.exp(others - highest).sum()))

@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from drawn_features import draw_image, draw_training
+from numpy.typing import NDArray
+
+from tasks.core.methods.coreset import greedy_coreset, random_projection
+from tasks.core.methods.interface import Pyramid
+from tasks.core.methods.patchcore import PatchCore, reweighted
+
+SIZES = ((5, 7, 3), (3, 4, 8))
+
+
+def averaged(level: NDArray[Any]) -> NDArray[np.float64]:
+    height, width, channels = level.shape
+    out = np.zeros((height, width, channels))
+    for i, j in product(range(height), range(width)):
+        around = [
+            level[r, c].astype(np.float64)
+            for r, c in product(range(i - 1, i + 2), range(j - 1, j + 2))
+            if 0 <= r < height and 0 <= c < width
+        ]
+        out[i, j] = sum(around) / len(around)
+    return out
+
+
+def upsampled(level: NDArray[np.float64], height: int, width: int) -> NDArray[np.float64]:
+    rows, columns, channels = level.shape
+    out = np.zeros((height, width, channels))
+    for i, j in product(range(height), range(width)):
+        y = min(max((i + 0.5) * rows / height - 0.5, 0), rows - 1)
+        x = min(max((j + 0.5) * columns / width - 0.5, 0), columns - 1)
+        for r, c in product(range(rows), range(columns)):
+            out[i, j] += max(0, 1 - abs(y - r)) * max(0, 1 - abs(x - c)) * level[r, c]
+    return out
+
+
+def pooled(vector: NDArray[np.float64], size: int) -> NDArray[np.float64]:
+    """Entry i is the mean from floor(i n / size) to before ceil((i + 1) n / size)."""
+    n = len(vector)
+    return np.array([vector[i * n // size : -(-(i + 1) * n // size)].mean() for i in range(size)])
+
+
+def plain_patches(pyramid: Pyramid, dimension: int) -> NDArray[np.float64]:
+    fine, coarse = averaged(pyramid[0]), averaged(pyramid[1])
+    height, width, _ = fine.shape
+    coarse = upsampled(coarse, height, width)
+    rows = []
+    for i, j in product(range(height), range(width)):
+        both = np.concatenate([pooled(fine[i, j], dimension), pooled(coarse[i, j], dimension)])
+        rows.append(pooled(both, dimension))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("dimension", [4, 6, 20])
+@pytest.mark.parametrize("share", [0.05, 0.4, 1.0])
+def test_scores_agree_with_plain_loops(dimension: int, share: float) -> None:
+    rng = np.random.default_rng(dimension)
+    training = draw_training(rng, 6, SIZES)
+    method = PatchCore(share=share, dimension=dimension, projection=9, neighbors=4, seed=2)
+    state = method.fit(training)
+    everything = np.concatenate([plain_patches(pyramid, dimension) for pyramid in training.pyramids()])
+    projected = (everything @ random_projection(dimension, 9, 2)).astype(np.float32)
+    chosen = greedy_coreset(projected, int(share * 210), 2)
+    members = everything[np.sort(chosen)]
+    np.testing.assert_allclose(state["members"], members, atol=1e-5)
+
+    _, pyramid = draw_image(rng, SIZES)
+    found = method.scorer(state)(np.zeros(5, np.float32), pyramid)
+    distances, nearest = [], []
+    for patch in plain_patches(pyramid, dimension):
+        each = [math.dist(patch, member) for member in members]
+        distances.append(min(each))
+        nearest.append(each.index(min(each)))
+    assert found.map is not None
+    np.testing.assert_allclose(found.map.ravel(), distances, rtol=1e-4)
+    star = int(np.argmax(distances))
+    patch, member = plain_patches(pyramid, dimension)[star], members[nearest[star]]
+    around = sorted(members, key=lambda other: math.dist(member, other))[:4]
+    total = sum(math.exp(math.dist(patch, other)) for other in around)
+    expected = (1 - math.exp(distances[star]) / total) * distances[star]
+    assert found.image == pytest.approx(expected, rel=1e-3)
+
+
+def test_the_weight_survives_distances_whose_exponentials_do_not() -> None:
+    others = np.array([2000.0, 2000.0, 2000.0 + math.log(2)])
+    assert reweighted(2000.0, others) == pytest.approx(2000 * 0.75)
+    assert reweighted(2000.0, np.array([2000.0])) == 2000
