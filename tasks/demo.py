@@ -7,6 +7,7 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from storage.errors import StoreError
 from storage.images import encode_png
 from storage.layout import Store
 from tasks.core.drawings import CATEGORIES, DRAWINGS_VERSION, draw
@@ -16,8 +17,16 @@ SEED = 0
 
 
 def draw_dataset(store: Store) -> Path:
-    """The root of the demo dataset in the MVTec AD layout, drawn if this version of it is not there yet."""
+    """The root of the demo dataset in the MVTec AD layout, drawn if this version of it is not there yet.
+
+    Raises:
+        StoreError: the store is in a bucket.
+    """
     root = store.dataset("demo")
+    if not isinstance(root, Path):
+        raise StoreError(
+            f"the demo draws its images into a folder, not to {root}: name a folder with --store"
+        )
     marker = root.with_suffix(".json")
     version = json.dumps({"drawings": DRAWINGS_VERSION, "seed": SEED})
     if root.is_dir() and marker.exists() and marker.read_text() == version:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from storage.datasets import Entry, read_image
 from storage.features import Features
@@ -23,12 +21,13 @@ from tasks.core.config import Precision
 from tasks.core.preprocess import preprocess
 from tasks.job import Extraction, Job, Stage
 from tasks.progress import report
+from tasks.step import step
 from tasks.weights import read_state_dict
 
-Loaded = NDArray[np.float32] | str
+_MAX_WORKERS = 8  # each holds a batch in memory
 
 
-@task(cache_policy=NO_CACHE)
+@step
 def extract(job: Job, category: str) -> Extraction:
     """Append the features of a category's images, batch by batch; what is recorded is not done again.
 
@@ -44,69 +43,66 @@ def extract(job: Job, category: str) -> Extraction:
     done = len(by_key) - len(missing)
     report("extract", category, done, len(by_key), "found in the store")
     gone: dict[str, str] = {}
+    if missing:
+        _backbone(job)  # once, before threads ask for it
     batches = [missing[first : first + job.batch_size] for first in range(0, len(missing), job.batch_size)]
-    with ThreadPoolExecutor(os.cpu_count()) as readers, ThreadPoolExecutor(1) as writer:
-        writing: list[tuple[Future[None], int]] = []
-        for loaded in _read_ahead(lambda key: _load(job, by_key[key]), batches, readers):
-            gone |= {key: image for key, image in loaded.items() if isinstance(image, str)}
-            images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
-            computed = _compute(job, np.stack(list(images.values()))) if images else None
-            done += _written(writing, category, done, len(by_key))
-            if computed is not None:
-                writing.append((writer.submit(features.append, list(images), *computed), len(images)))
-        done += _written(writing, category, done, len(by_key))
+    with _workers() as pool:
+        work = [pool.submit(_append, job, features, [by_key[key] for key in keys]) for keys in batches]
+        for future in as_completed(work):
+            length, unread = future.result()
+            gone |= unread
+            done += length
+            report("extract", category, done, len(by_key), f"{length} new")
     return Extraction(
         Stage("extract", category, time.perf_counter() - start, len(missing) - len(gone), len(by_key)),
         {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone},
     )
 
 
-def _read_ahead(
-    load: Callable[[str], Loaded], batches: Iterable[Sequence[str]], readers: Executor
-) -> Iterator[dict[str, Loaded]]:
-    """Loaded batches in order; while one is used, the next is being read."""
-    ahead: dict[str, Future[Loaded]] = {}
-    for batch in (*batches, ()):
-        current, ahead = ahead, {key: readers.submit(load, key) for key in batch}
-        if current:
-            yield {key: future.result() for key, future in current.items()}
+@contextmanager
+def _workers() -> Iterator[Executor]:
+    """Threads that take a batch each from file to store, so that no core waits for another.
+
+    Their products share the cores. After an error what has not begun is not begun.
+    """
+    threads = torch.get_num_threads()
+    count = min(threads, _MAX_WORKERS)
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
 
 
-def _written(writing: list[tuple[Future[None], int]], category: str, done: int, total: int) -> int:
-    """Wait for the batch being written, if there is one, and report it; its length is returned."""
-    if not writing:
-        return 0
-    future, length = writing.pop()
-    future.result()
-    report("extract", category, done + length, total, f"{length} new")
-    return length
+def _append(job: Job, features: Features, entries: Sequence[Entry]) -> tuple[int, dict[str, str]]:
+    """Put the features of a batch into the store: how many, and by key why an image has none."""
+    loaded = {entry.key: _load(job, entry) for entry in entries}
+    images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
+    if images:
+        embeddings, levels = _backbone(job)(torch.from_numpy(np.stack(list(images.values()))))
+        dtype = np.dtype(job.configuration.dtype)
+        with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
+            stored = {stride: level.numpy().astype(dtype) for stride, level in levels.items()}
+            features.append(list(images), embeddings.numpy().astype(dtype), stored)
+    return len(images), {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
 
 
-def _load(job: Job, entry: Entry) -> Loaded:
+def _load(job: Job, entry: Entry) -> NDArray[np.float32] | str:
     """A preprocessed image, or why there is none."""
     try:
-        return preprocess(read_image(job.root, entry), job.configuration.preprocessing)
+        return preprocess(read_image(job.dataset, entry), job.configuration.preprocessing)
     except UnreadableImageError as error:
         return str(error)
 
 
-def _compute(
-    job: Job, images: NDArray[np.float32]
-) -> tuple[NDArray[np.floating], dict[int, NDArray[np.floating]]]:
-    """Embeddings and levels of a batch, as they are stored."""
+def _backbone(job: Job) -> Backbone:
     settings = job.configuration
-    backbone = _backbone(
-        settings.backbone, job.weights_file, job.weights_sha256, job.device, settings.precision
-    )
-    embeddings, levels = backbone(torch.from_numpy(images))
-    dtype = np.dtype(settings.dtype)
-    with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
-        stored = {stride: level.numpy().astype(dtype) for stride, level in levels.items()}
-        return embeddings.numpy().astype(dtype), stored
+    return _loaded(settings.backbone, job.weights_file, job.weights_sha256, job.device, settings.precision)
 
 
 @lru_cache(maxsize=1)
-def _backbone(
+def _loaded(
     name: str,
     weights_file: str,
     weights_sha256: str,  # noqa: ARG001 (other weights in the same file are another network)

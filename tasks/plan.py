@@ -14,16 +14,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from storage.datasets import Manifest, last_manifest, read_manifest
+from storage.datasets import Manifest, last_manifest
 from storage.errors import DatasetError
 from storage.features import Features
 from storage.layout import Store
+from storage.manifests import read_manifest
 from storage.scores import Scores
 from tasks.core.backbone import Backbone
-from tasks.core.config import INPUT_SIZE, Configuration
+from tasks.core.config import INPUT_SIZE
 from tasks.core.matching import match
 from tasks.ingest import report_files, settle
-from tasks.job import Job
+from tasks.job import Job, Request
 from tasks.progress import report
 from tasks.score import scoring
 from tasks.weights import read_state_dict
@@ -107,14 +108,7 @@ class Plan:
         return Estimate("total", **sums)
 
 
-def plan(
-    root: str,
-    store: str,
-    configuration: Configuration,
-    categories: Sequence[str] = (),
-    device: str = "auto",
-    batch_size: int = 16,
-) -> Plan:
+def plan(request: Request) -> Plan:
     """Compare a dataset with a store, which need not exist, and calibrate if anything is missing there.
 
     Neither dataset nor store is written; published weights are downloaded if absent, as for a run.
@@ -122,10 +116,10 @@ def plan(
     Raises:
         ConfigurationError, DatasetError, StoreError: what would stop a run at once.
     """
-    job = settle(root, store, configuration, device=device, batch_size=batch_size)
+    job = settle(request)
     found = Store.foresee(job.store)
-    known = last_manifest(found, job.dataset)
-    manifest = read_manifest(job.root, categories, known=known, progress=report_files)
+    known = last_manifest(found, job.dataset.name)
+    manifest = read_manifest(job.dataset, job.categories, known=known, progress=report_files)
     works = remaining(job, found, manifest)
     costs = calibrate(job) if any(work.extract or work.score for work in works) else Costs()
     return Plan(tuple(estimate(work, costs) for work in works), job.device)

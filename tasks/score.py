@@ -3,64 +3,157 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
 from storage.datasets import Manifest
 from storage.features import Features
-from storage.indices import gallery_digest, read_index
+from storage.indices import gallery_digest, index_name, read_index
 from storage.layout import digest
+from storage.schemas import SPADE
 from storage.scores import ImageScore, Scores
 from tasks.core.config import Configuration
-from tasks.core.matching import Pyramid, match, patch_scores
+from tasks.core.matching import Matching, Pyramid, match_each, patch_scores
 from tasks.core.metrics import map_score
 from tasks.core.pyramid import smooth
-from tasks.core.retrieval import embedding_score, nearest
+from tasks.core.retrieval import embedding_score, nearest, random_order
+from tasks.earlier import TRAIN, EarlierScores
 from tasks.job import Job, Stage
 from tasks.progress import report
+from tasks.step import step
 
 BATCH_SIZE = 8
 
-LoadPyramid = Callable[[str], Pyramid]
+
+@dataclass(frozen=True)
+class Pyramids:
+    """Reads the pyramid of an image by its key: the levels at `strides`, finest first."""
+
+    strides: tuple[int, ...]
+    read: Callable[[str], Pyramid]
 
 
-@task(cache_policy=NO_CACHE)
+@dataclass(frozen=True)
+class _Point:
+    """Settings under which some test images have no scores yet; K counts at most the training images."""
+
+    settings: Configuration
+    scores: Scores
+    missing: frozenset[str]
+
+
+@step
 def score(job: Job, category: str, excluded: Mapping[str, str]) -> Stage:
     """Append the scores and anomaly maps of test images; a batch that is recorded is not done again."""
+    return score_together([job], category, excluded)[0]
+
+
+def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, str]) -> list[Stage]:
+    """Score test images for jobs that differ in nothing but the settings of scoring.
+
+    What their settings have in common is done once: an image's gallery is read once an order, and each search
+    serves every K and kappa. The scores are those of each job on its own, and are recorded as such, batch by
+    batch. The stage of a job counts what it found missing, and has an equal share of the time.
+    """
     start = time.perf_counter()
-    store = job.open_store()
+    job, store = jobs[0], jobs[0].open_store()
     manifest = job.manifest().of(category).exclude(dict(excluded))
     train = [entry.key for entry in manifest.train()]
     test = list(dict.fromkeys(entry.key for entry in manifest.test()))
-    score_key, description = scoring(job, manifest)
-    scores = Scores(store, score_key)
-    scores.describe(description)
-    missing = scores.missing(test)
+    points: dict[str, _Point] = {}
+    computed = []
+    for each in jobs:
+        score_key, description = scoring(each, manifest)
+        known = score_key in points
+        if not known:
+            scores = Scores(store, score_key)
+            scores.describe(description | {TRAIN: train})
+            settings = _effective(each.configuration, len(train))
+            _adopt(each, EarlierScores(store, description), scores, settings, train, test)
+            points[score_key] = _Point(settings, scores, frozenset(scores.missing(test)))
+        computed.append(0 if known else len(points[score_key].missing))
+    missing = [key for key in test if any(key in point.missing for point in points.values())]
     done = len(test) - len(missing)
     report("score", category, done, len(test), "found in the store")
-    if missing:
-        faiss_index = read_index(store, job.feature_key, gallery_digest(train))
-        features = Features(store, job.feature_key)
-        load = cached_pyramids(features, job.configuration.levels, missing[0], job.memory_gib)
-        for first in range(0, len(missing), BATCH_SIZE):
-            keys = missing[first : first + BATCH_SIZE]
-            squared, positions = nearest(
-                faiss_index, features.embeddings(keys), max(_effective(job.configuration, len(train)))
-            )
-            batch = [
-                score_image(job, key, distances, ids, train, load)
-                for key, distances, ids in zip(keys, squared, positions, strict=True)
-            ]
-            scores.append([record for record, _ in batch], np.stack([values for _, values in batch]))
-            done += len(keys)
-            report("score", category, done, len(test), f"{len(keys)} new")
-    return Stage("score", category, time.perf_counter() - start, len(missing), len(test))
+    for keys in _score_batches(job, list(points.values()), train, missing):
+        done += len(keys)
+        report("score", category, done, len(test), f"{len(keys)} new")
+    held = [_held_mib(each, train) if count else None for each, count in zip(jobs, computed, strict=True)]
+    seconds = (time.perf_counter() - start) / len(jobs)
+    return [
+        Stage("score", category, seconds, count, len(test), method=SPADE, state_mib=mebibytes)
+        for count, mebibytes in zip(computed, held, strict=True)
+    ]
+
+
+def _held_mib(job: Job, train: Sequence[str]) -> float:
+    """What any test image may be compared with: embeddings and matched levels of all training images."""
+    features = Features(job.open_store(), job.feature_key)
+    levels = features.pyramid(train[0], job.configuration.levels)
+    size = features.embeddings(train[:1]).nbytes + sum(level.nbytes for level in levels)
+    return len(train) * size / 2**20
+
+
+def _adopt(
+    job: Job,
+    earlier: EarlierScores,
+    scores: Scores,
+    settings: Configuration,
+    train: Sequence[str],
+    test: Sequence[str],
+) -> None:
+    """Record the missing scores that were computed with other training images, and still hold."""
+    missing = scores.missing(test)
+    if not (missing and earlier):
+        return
+    faiss_index = read_index(
+        job.open_store(), job.feature_key, index_name(train, job.configuration.index_for(len(train)))
+    )
+    features = Features(job.open_store(), job.feature_key)
+    for first in range(0, len(missing), BATCH_SIZE):
+        keys = missing[first : first + BATCH_SIZE]
+        _, positions = nearest(faiss_index, features.embeddings(keys), _neighbors(settings))
+        found = [earlier.find(key, train, ids.tolist()) for key, ids in zip(keys, positions, strict=True)]
+        held = [each for each in found if each is not None]
+        if held:
+            records, maps = zip(*held, strict=True)
+            scores.append(records, np.stack(maps))
+
+
+def _score_batches(
+    job: Job, points: Sequence[_Point], train: Sequence[str], missing: Sequence[str]
+) -> Iterator[Sequence[str]]:
+    """Record the scores of the missing images under all points that miss them; yield each batch's keys."""
+    if not missing:
+        return
+    points = [point for point in points if point.missing]
+    faiss_index = read_index(
+        job.open_store(), job.feature_key, index_name(train, job.configuration.index_for(len(train)))
+    )
+    features = Features(job.open_store(), job.feature_key)
+    strides = sorted({stride for point in points for stride in point.settings.levels})
+    pyramids = cached_pyramids(features, strides, missing[0], job.memory_gib)
+    furthest = max(_neighbors(point.settings) for point in points)
+    for first in range(0, len(missing), BATCH_SIZE):
+        keys = missing[first : first + BATCH_SIZE]
+        batch: dict[int, list[tuple[ImageScore, NDArray[np.float32]]]] = defaultdict(list)
+        squared, positions = nearest(faiss_index, features.embeddings(keys), furthest)
+        for key, distances, ids in zip(keys, squared, positions, strict=True):
+            wanting = [number for number, point in enumerate(points) if key in point.missing]
+            settings = [points[number].settings for number in wanting]
+            found = score_image(settings, key, distances, ids, train, pyramids, job.device)
+            for number, scored in zip(wanting, found, strict=True):
+                batch[number].append(scored)
+        for number, scored_images in batch.items():
+            records, maps = zip(*scored_images, strict=True)
+            points[number].scores.append(records, np.stack(maps))
+        yield keys
 
 
 def scoring(job: Job, manifest: Manifest) -> tuple[str, dict[str, Any]]:
@@ -69,57 +162,91 @@ def scoring(job: Job, manifest: Manifest) -> tuple[str, dict[str, Any]]:
     A K larger than the number of training images counts as that number.
     """
     train = [entry.key for entry in manifest.train()]
-    k_image, k_gallery = _effective(job.configuration, len(train))
-    description = job.configuration.scoring_description() | {
+    description = _effective(job.configuration, len(train)).scoring_description() | {
         "features": job.feature_key,
         "gallery": gallery_digest(train),
-        "k_image": k_image,
-        "k_gallery": k_gallery,
     }
     return digest(description), description
 
 
-def _effective(configuration: Configuration, rows: int) -> tuple[int, int]:
-    return min(configuration.k_image, rows), min(configuration.k_gallery, rows)
+def _effective(settings: Configuration, rows: int) -> Configuration:
+    return replace(
+        settings,
+        k_image=min(settings.k_image, rows),
+        k_gallery=min(settings.k_gallery, rows),
+        index=settings.index_for(rows),
+    )
+
+
+def _neighbors(settings: Configuration) -> int:
+    """How many nearest training images are recorded."""
+    return max(settings.k_image, settings.k_gallery)
 
 
 def score_image(
-    job: Job,
+    points: Sequence[Configuration],
     key: str,
     squared_distances: NDArray[np.float64],
     positions: NDArray[np.int64],
     train: Sequence[str],
-    load: LoadPyramid,
-) -> tuple[ImageScore, NDArray[np.float32]]:
-    """The record and the anomaly map of one test image, given its neighbours, nearest first."""
-    settings = job.configuration
-    k_image, k_gallery = _effective(settings, len(train))
-    gallery: Iterator[Pyramid] = (load(train[position]) for position in positions[:k_gallery])
-    matches = match(
-        load(key),
-        gallery,
+    pyramids: Pyramids,
+    device: str,
+) -> list[tuple[ImageScore, NDArray[np.float32]]]:
+    """The record and the anomaly map of one test image under each point, given its neighbours, nearest first.
+
+    `pyramids` have at least the levels of the points.
+    """
+    query = pyramids.read(key)
+    matches: dict[Configuration, list[NDArray[np.float32]]] = {}
+    for rule in dict.fromkeys((point.gallery, point.gallery_seed) for point in points):
+        group = [point for point in points if (point.gallery, point.gallery_seed) == rule]
+        order = positions if rule[0] == "nearest" else random_order(train, key, rule[1])
+        images = order[: max(point.k_gallery for point in group)]
+        gallery = (pyramids.read(train[position]) for position in images)
+        matchings = [_matching(point, pyramids.strides) for point in group]
+        matches |= zip(group, match_each(query, gallery, matchings, device=device), strict=True)
+    return [
+        _scored(point, key, matches[point], squared_distances.tolist(), positions.tolist())
+        for point in points
+    ]
+
+
+def _matching(settings: Configuration, strides: Sequence[int]) -> Matching:
+    return Matching(
+        levels=tuple(strides.index(level) for level in settings.levels),
         fusion=settings.fusion,
         upsampling=settings.upsampling,
         kappa=settings.kappa,
-        device=job.device,
+        images=settings.k_gallery,
     )
+
+
+def _scored(
+    settings: Configuration,
+    key: str,
+    matches: Sequence[NDArray[np.float32]],
+    squared_distances: list[float],
+    positions: list[int],
+) -> tuple[ImageScore, NDArray[np.float32]]:
     distance_maps = [patch_scores(squared, settings.distance) for squared in matches]
     anomaly_map = smooth(distance_maps, settings.metric_resolution, settings.sigma)
+    recorded = _neighbors(settings)
+    scored = np.array([squared_distances[: settings.k_image]])
     record = ImageScore(
         sha256=key,
-        score_embedding=float(embedding_score(squared_distances[None, :k_image])[0]),
+        score_embedding=float(embedding_score(scored)[0]),
         score_map=map_score(anomaly_map),
-        neighbors=positions.tolist(),
-        squared_distances=squared_distances.tolist(),
+        neighbors=positions[:recorded],
+        squared_distances=squared_distances[:recorded],
     )
     return record, anomaly_map
 
 
-def cached_pyramids(features: Features, strides: Sequence[int], key: str, memory_gib: float) -> LoadPyramid:
+def cached_pyramids(features: Features, strides: Sequence[int], key: str, memory_gib: float) -> Pyramids:
     """Reads pyramids, and keeps the last ones: as many as fit into the memory, each of the size of `key`'s.
 
     Where all training images of a category fit, each is read and decoded once.
     """
     size = sum(level.nbytes for level in features.pyramid(key, strides))
-    kept = max(1, int(memory_gib * 2**30 / size))
-    return lru_cache(maxsize=kept)(partial(features.pyramid, strides=strides))
+    kept = max(1, int(memory_gib * 2**30 / max(size, 1)))  # no level, no size
+    return Pyramids(tuple(strides), lru_cache(maxsize=kept)(partial(features.pyramid, strides=strides)))

@@ -4,59 +4,52 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from prefect import task
-from prefect.cache_policies import NO_CACHE
 
-from storage.datasets import OK, Entry, Manifest, read_mask
-from storage.errors import StoreError
+from storage.datasets import Entry, Manifest, read_mask
 from storage.images import UnreadableImageError
+from storage.indices import index_name, index_recall
 from storage.layout import digest
-from storage.results import publish as publish_tables
-from storage.results import published_fingerprint
-from storage.schemas import AVERAGED, CATEGORIES, IMAGES, NEIGHBORS, RUN, SCORE_RULES, STAGES, SUMMARY
+from storage.schemas import SCORE_RULES, SPADE
 from storage.scores import Scores
-from storage.tables import table_of
-from tasks.core.metrics import image_metrics, pixel_metrics
+from tasks.core.metrics import image_metrics, profiled_pixel_metrics
 from tasks.core.preprocess import align_mask
-from tasks.ingest import fingerprint
+from tasks.core.profile import Profile
+from tasks.core.uncertainty import Interval, delong, pixel_intervals, rocauc_interval
 from tasks.job import Job, Outcome, Stage
+from tasks.methods import method_scoring
 from tasks.progress import LOGGER, report
-from tasks.provenance import git_commit, peak_memory_mib, versions
-from tasks.score import scoring
+from tasks.step import step
 
-_METRICS_VERSION = 1
+_METRICS_VERSION = 2
 
 
-@task(cache_policy=NO_CACHE)
-def summarize(job: Job, category: str, excluded: Mapping[str, str], stages: Sequence[Stage]) -> Outcome:
+@step
+def summarize(
+    job: Job, category: str, excluded: Mapping[str, str], stages: Sequence[Stage], method: str = SPADE
+) -> Outcome:
     """A scored category's row of the categories table; metrics known from an equal run are not computed."""
     start = time.perf_counter()
     manifest = job.manifest().of(category).exclude(dict(excluded))
-    test = manifest.test()
-    score_key, description = scoring(job, manifest)
+    test = sorted(manifest.test(), key=_label)  # by content: rows of profiles pair whatever files are called
+    score_key, description = method_scoring(job, manifest, method)
     scores = Scores(job.open_store(), score_key)
-    labels = digest(
-        [
-            _METRICS_VERSION,
-            *([entry.key, entry.anomalous, entry.mask_sha256, entry.mask_reason] for entry in test),
-        ]
-    )
-    metrics = scores.metrics(labels)
+    metrics_key = digest([_METRICS_VERSION, *map(_label, test)])
+    metrics = scores.metrics(metrics_key)
     computed = metrics is None
     if metrics is None:
-        metrics = _image_level(test, scores) | _pixel_level(job, test, scores)
+        pixel_level, profile = _pixel_level(job, test, scores, method)
+        metrics = _image_level(test, scores) | pixel_level
         if metrics["pixel_images"] == sum(entry.mask_reason is None for entry in test):
-            scores.write_metrics(labels, metrics)
+            scores.write_metrics(metrics_key, metrics, None if profile is None else vars(profile))
     report("summarize", category, len(test), len(test))
     row = {
-        "dataset": job.dataset,
+        "dataset": job.dataset.name,
         "category": category,
+        "method": method,
         "status": "ok",
         **metrics,
         "train": len(manifest.train()),
@@ -64,91 +57,38 @@ def summarize(job: Job, category: str, excluded: Mapping[str, str], stages: Sequ
         "test_anomalous": sum(entry.anomalous for entry in test),
         "without_mask": len(test) - metrics["pixel_images"],
         "set_aside": len(manifest.excluded()),
-        **{name: description[name] for name in ("k_image", "k_gallery", "metric_resolution")},
+        **{name: description.get(name) for name in ("k_image", "k_gallery", "metric_resolution")},
+        **(_index(job, manifest) if method == SPADE else {}),
         "score_key": score_key,
+        "metrics_key": metrics_key,
     }
-    stage = Stage("summarize", category, time.perf_counter() - start, len(test) * computed, len(test))
-    return Outcome(category, row, excluded=dict(excluded), stages=[*stages, stage])
+    stage = Stage(
+        "summarize", category, time.perf_counter() - start, len(test) * computed, len(test), method=method
+    )
+    return Outcome(category, [row], excluded=dict(excluded), stages=[*stages, stage])
 
 
-def failure(job: Job, category: str, reason: str) -> Outcome:
-    """The row of a category that could not be evaluated."""
+def _index(job: Job, manifest: Manifest) -> dict[str, Any]:
+    train = [entry.key for entry in manifest.train()]
+    kind = job.configuration.index_for(len(train))
+    return {
+        "index": kind,
+        "index_recall": index_recall(job.open_store(), job.feature_key, index_name(train, kind)),
+    }
+
+
+def failure(
+    job: Job, category: str, reason: str, excluded: Mapping[str, str], methods: Sequence[str] = (SPADE,)
+) -> Outcome:
+    """The rows of a category that could not be evaluated; what was set aside keeps its own reason."""
     row: dict[str, object] = {
-        "dataset": job.dataset,
+        "dataset": job.dataset.name,
         "category": category,
         "status": "failed",
         "reason": reason,
-        "set_aside": len(job.manifest().of(category).excluded()),
+        "set_aside": len(job.manifest().of(category).exclude(dict(excluded)).excluded()),
     }
-    return Outcome(category, row, reason)
-
-
-def is_published(job: Job) -> bool:
-    """Whether this very run is complete already.
-
-    Raises:
-        StoreError: its id belongs to a run of another configuration or of other data.
-    """
-    store = job.open_store()
-    known = published_fingerprint(store, job.run_id)
-    if known is None:
-        return False
-    found, status = known
-    if found != fingerprint(job, job.manifest()):
-        raise StoreError(
-            f"run {job.run_id} in {store.root} has another configuration or other data: name another --run-id"
-        )
-    if status == "complete":
-        store.remove([store.job(job.run_id)])
-    return status == "complete"
-
-
-@task(cache_policy=NO_CACHE)
-def publish(job: Job, outcomes: Sequence[Outcome], ingested: Stage) -> None:
-    """Write the run's tables, and last the record that makes them visible."""
-    store = job.open_store()
-    reasons = {name: reason for outcome in outcomes for name, reason in outcome.excluded.items()}
-    manifest = job.manifest().exclude(reasons)
-    rows = [outcome.row for outcome in outcomes]
-    keys = {outcome.category: str(outcome.row["score_key"]) for outcome in outcomes if outcome.reason is None}
-    scored = {category: Scores(store, key) for category, key in keys.items()}
-    tables = {
-        "manifest": manifest.table(),
-        "categories": table_of(rows, CATEGORIES),
-        "summary": table_of(_summary(rows), SUMMARY),
-        "images": table_of(_images(manifest, scored, keys), IMAGES),
-        "neighbors": table_of(_neighbors(manifest, scored), NEIGHBORS),
-        "stages": table_of(
-            (asdict(stage) for stage in [ingested, *(s for outcome in outcomes for s in outcome.stages)]),
-            STAGES,
-        ),
-    }
-    failed = len(rows) - len(keys)
-    started, finished = datetime.fromisoformat(job.started), datetime.now(UTC)
-    settings = job.configuration.description()
-    record = {name: settings[name] for name in settings.keys() & set(RUN.names)} | {
-        "status": "partial" if failed else "complete",
-        "started": started,
-        "finished": finished,
-        "seconds": (finished - started).total_seconds(),
-        "dataset": job.dataset,
-        "root": job.root,
-        "categories": len(rows),
-        "failed": failed,
-        "images": len(manifest.entries) - len(manifest.excluded()),
-        "set_aside": len(manifest.excluded()),
-        "device": job.device,
-        "batch_size": job.batch_size,
-        "weights_sha256": job.weights_sha256,
-        "feature_key": job.feature_key,
-        "data_digest": job.manifest().digest(),
-        "fingerprint": fingerprint(job, job.manifest()),
-        "peak_memory_mib": peak_memory_mib(),
-        "git_commit": git_commit(),
-        "versions": versions(),
-    }
-    publish_tables(store, job.run_id, table_of([record], RUN), tables)
-    store.remove([store.job(job.run_id)])
+    return Outcome(category, [row | {"method": method} for method in methods], reason, dict(excluded))
 
 
 def _image_level(test: Sequence[Entry], scores: Scores) -> dict[str, Any]:
@@ -157,15 +97,25 @@ def _image_level(test: Sequence[Entry], scores: Scores) -> dict[str, Any]:
         kind = "anomalous" if anomalous.all() else "normal"
         return {"image_reason": f"all test images are {kind}: ranking needs both kinds"}
     records = [scores.read(entry.key) for entry in test]
+    positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     found: dict[str, Any] = {}
-    for rule in SCORE_RULES:
+    for rule in SCORE_RULES if records[0].score_map is not None else SCORE_RULES[:1]:
         values = np.array([getattr(record, f"score_{rule}") for record in records])
         found |= {f"image_{name}_{rule}": value for name, value in image_metrics(values, anomalous).items()}
+        if min(positives, negatives) > 1:
+            areas, covariance = delong(values[None], anomalous)
+            interval = rocauc_interval(float(areas[0]), float(covariance[0, 0]), positives, negatives)
+            found |= _ends(f"image_rocauc_{rule}", interval)
     return found
 
 
-def _pixel_level(job: Job, test: Sequence[Entry], scores: Scores) -> dict[str, Any]:
-    """Pixel metrics over normal images and those with a usable mask."""
+def _pixel_level(
+    job: Job, test: Sequence[Entry], scores: Scores, method: str
+) -> tuple[dict[str, Any], Profile | None]:
+    """Pixel metrics over normal images and those with a usable mask, and the profile of these images."""
+    if scores.read(test[0].key).score_map is None:
+        usable = sum(entry.mask_reason is None for entry in test)
+        return {"pixel_images": usable, "pixel_reason": f"{method} scores whole images"}, None
     masks = {}
     for entry in test:
         if entry.mask_reason is None:
@@ -176,72 +126,30 @@ def _pixel_level(job: Job, test: Sequence[Entry], scores: Scores) -> dict[str, A
     counted = {"pixel_images": len(masks)}
     if not any(mask.any() for mask in masks.values()):
         reason = "no test image has an anomalous pixel in a usable mask within the evaluated area"
-        return counted | {"pixel_reason": reason}
+        return counted | {"pixel_reason": reason}, None
     if all(mask.all() for mask in masks.values()):
-        return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}
-    found = pixel_metrics((scores.anomaly_map(entry.key), mask) for entry, mask in masks.items())
-    return counted | {name if name == "pro" else f"pixel_{name}": value for name, value in found.items()}
+        return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}, None
+    found, profile = profiled_pixel_metrics(
+        (scores.anomaly_map(entry.key), mask) for entry, mask in masks.items()
+    )
+    intervals = pixel_intervals({name: found[name] for name in ("rocauc", "pro")}, profile) or {}
+    metrics = {name if name == "pro" else f"pixel_{name}": value for name, value in found.items()}
+    for name, interval in intervals.items():
+        metrics |= _ends(name if name == "pro" else f"pixel_{name}", interval)
+    return counted | metrics, profile
+
+
+def _label(entry: Entry) -> tuple[str, bool, str, str]:
+    """What the metrics depend on: content, label, mask."""
+    return entry.key, entry.anomalous, entry.mask_sha256 or "", entry.mask_reason or ""
+
+
+def _ends(metric: str, interval: Interval) -> dict[str, float]:
+    return {f"{metric}_low": interval[0], f"{metric}_high": interval[1]}
 
 
 def _aligned_mask(job: Job, entry: Entry) -> NDArray[np.bool_]:
     resolution = job.configuration.metric_resolution
     if entry.mask is None:
         return np.zeros((resolution, resolution), dtype=bool)
-    return align_mask(read_mask(job.root, entry), job.configuration.preprocessing, resolution)
-
-
-def _summary(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    summary = []
-    for metric in AVERAGED:
-        values = {str(row["category"]): row[metric] for row in rows if row.get(metric) is not None}
-        lowest = min(values, key=lambda category: values[category], default=None)
-        summary.append(
-            {
-                "metric": metric,
-                "mean": float(np.mean(list(values.values()))) if values else None,
-                "lowest": None if lowest is None else values[lowest],
-                "lowest_category": lowest,
-                "categories": len(values),
-                "categories_without": len(rows) - len(values),
-            }
-        )
-    return summary
-
-
-def _images(
-    manifest: Manifest, scored: Mapping[str, Scores], keys: Mapping[str, str]
-) -> list[dict[str, Any]]:
-    rows = []
-    for entry in manifest.entries:
-        if entry.split != "test":
-            continue
-        row = {name: value for name, value in asdict(entry).items() if name in IMAGES.names}
-        if entry.status == OK and entry.category in scored:
-            record = scored[entry.category].read(entry.key)
-            row |= {f"score_{rule}": getattr(record, f"score_{rule}") for rule in SCORE_RULES}
-            row["score_key"] = keys[entry.category]
-        elif entry.status == OK:
-            row |= {"status": "not scored", "reason": "its category failed"}
-        rows.append(row)
-    return rows
-
-
-def _neighbors(manifest: Manifest, scored: Mapping[str, Scores]) -> list[dict[str, Any]]:
-    rows = []
-    for category, scores in scored.items():
-        part = manifest.of(category)
-        train = part.train()
-        for entry in part.test():
-            record = scores.read(entry.key)
-            pairs = zip(record.neighbors, record.squared_distances, strict=True)
-            for rank, (position, distance) in enumerate(pairs, start=1):
-                rows.append(
-                    {
-                        "category": category,
-                        "image_id": entry.image_id,
-                        "rank": rank,
-                        "neighbor_id": train[position].image_id,
-                        "squared_distance": distance,
-                    }
-                )
-    return rows
+    return align_mask(read_mask(job.dataset, entry), job.configuration.preprocessing, resolution)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import secrets
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import pytest
 from hypothesis import settings as hypothesis_settings
+from machines import Processes, Team
+from upath import UPath
 
+from storage.layout import Store
 from tasks.core.config import Configuration
 
 hypothesis_settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
 hypothesis_settings.load_profile("no deadline")
+signal.signal(signal.SIGTERM, signal.default_int_handler)  # fixtures end what they started, then too
 _HOME = tempfile.TemporaryDirectory(prefix="spade-tests-")
 os.environ.update(
     {
@@ -36,6 +44,27 @@ def prefect_server() -> Iterator[None]:
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture
+def processes(tmp_path: Path) -> Iterator[Processes]:
+    """Starts processes; none is left when the test ends."""
+    started = Processes(tmp_path)
+    yield started
+    started.end()
+
+
+@pytest.fixture(scope="session")
+def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
+    """One server for all tests, with the deployments of a team; its workers are the tests' own."""
+    home = tmp_path_factory.mktemp("team")
+    started = Processes(home)
+    try:
+        serving = Team(started, home)
+        serving.deploy()
+        yield serving
+    finally:
+        started.end()
 
 
 @pytest.fixture(scope="session")
@@ -75,3 +104,67 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no real images at {SHARED}")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[str]:
+    """The URL of an S3 server on loopback."""
+    from moto.server import ThreadedMotoServer
+    from s3fs import S3FileSystem
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    S3FileSystem.clear_instance_cache()
+    server.stop()
+
+
+@pytest.fixture
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The server, named in the environment. Connections stay open from test to test."""
+    for name, value in {
+        "AWS_ENDPOINT_URL": s3_server,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def bucket(s3: str) -> str:  # noqa: ARG001 (the server that has it)
+    """The URL of an empty bucket."""
+    url = f"s3://bucket-{secrets.token_hex(6)}"
+    UPath(url).mkdir()
+    return url
+
+
+@pytest.fixture
+def refuse(s3: str) -> Iterator[Callable[[], None]]:
+    """Makes the server refuse everybody, until the test ends."""
+
+    def ask(actions: str) -> None:
+        """Only so many actions need no credentials that the server knows."""
+        request = Request(f"{s3}/moto-api/reset-auth", actions.encode(), {"Content-Type": "text/plain"})
+        with urlopen(request) as answer:
+            answer.read()
+
+    yield lambda: ask("0")
+    ask("inf")
+
+
+@pytest.fixture
+def refusing(bucket: str, refuse: Callable[[], None]) -> str:
+    """The URL of a bucket whose server refuses everybody."""
+    refuse()
+    return bucket
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    """An empty store, in a folder and in a bucket."""
+    root = request.getfixturevalue("bucket") if request.param == "bucket" else tmp_path
+    return Store.open(f"{root}/store", create=True)

@@ -1,4 +1,4 @@
-"""Tiny datasets in the MVTec AD layout."""
+"""Tiny datasets in the MVTec AD layout, and anomaly maps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 
 
 def write_image(path: Path, values: NDArray[np.uint8]) -> None:
@@ -43,3 +44,19 @@ def write_category(
         mask[row : row + 7, column : column + 6] = 255
         write_image(root / name / "test" / "square" / f"{number:03}.png", values)
         write_image(root / name / "ground_truth" / "square" / f"{number:03}_mask.png", mask)
+
+
+def draw_maps(
+    seed: int, images: int, side: int, spread: float = 3.0
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Smooth noise, brighter where the masks of two thirds of the images have two regions each."""
+    rng = np.random.default_rng(seed)
+    masks = np.zeros((images, side, side), dtype=bool)
+    for mask in (mask for number, mask in enumerate(masks) if number % 3):
+        for height in (side // 5, side // 12 + 1):
+            top, left = rng.integers(0, side * 3 // 4, 2)
+            mask[top : top + height, left : left + side // 6] = True
+    blur = (0, side / 40, side / 40)
+    noise = gaussian_filter(rng.normal(size=masks.shape), blur) * side / 20
+    lift = gaussian_filter(masks.astype(float), blur) * spread * rng.uniform(0.3, 2, (images, 1, 1))
+    return (noise + lift + rng.normal(0, 0.3, (images, 1, 1))).astype(np.float32), masks

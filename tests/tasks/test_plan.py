@@ -11,6 +11,7 @@ import zarr
 from tiny import write_category
 from torch import nn
 
+from storage.datasets import Dataset
 from storage.errors import StoreError
 from storage.layout import Store
 from tasks import plan as module
@@ -18,6 +19,7 @@ from tasks.core.config import Configuration, ConfigurationError
 from tasks.extract import extract
 from tasks.index import index
 from tasks.ingest import ingest, prepare
+from tasks.job import Request
 from tasks.plan import Costs, Estimate, Plan, Work, estimate, match_macs, plan
 from tasks.score import score
 
@@ -38,7 +40,7 @@ def before(
 ) -> Plan:
     """The plan of a run whose store does not exist."""
     folder = tmp_path_factory.mktemp("before")
-    planned = plan(str(dataset), str(folder / "deep" / "store"), settings(), device="cpu")
+    planned = plan(Request(Dataset.at(dataset), str(folder / "deep" / "store"), settings(), device="cpu"))
     assert list(folder.iterdir()) == []
     return planned
 
@@ -49,7 +51,7 @@ def finished(
 ) -> Path:
     """A store in which `bolt` and `nut` are scored."""
     store = tmp_path_factory.mktemp("finished") / "store"
-    job = prepare.fn(str(dataset), str(store), settings(), "run", "cpu", 16)
+    job = prepare.fn(Request(Dataset.at(dataset), str(store), settings(), run_id="run", device="cpu"))
     ingest.fn(job)
     for category in ("bolt", "nut"):
         extract.fn(job, category)
@@ -136,7 +138,7 @@ def test_after_a_run_nothing_is_missing(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
     there = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    planned = plan(str(dataset), str(finished), settings())
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings()))
     assert counts(planned)["total"] == (22, 0, 0)
     assert planned.total == Estimate("total", 22, 0, 0, 0, 0, 0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == there
@@ -146,7 +148,7 @@ def test_after_a_run_nothing_is_missing(
 def test_a_k_above_the_number_of_images_counts_as_that_number(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(str(dataset), str(finished), settings(k_image=9), ["nut"])
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_image=9), ("nut",)))
     assert counts(planned)["nut"] == (8, 0, 0)
 
 
@@ -154,7 +156,7 @@ def test_a_k_above_the_number_of_images_counts_as_that_number(
 def test_another_k_scores_again_and_extracts_nothing(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(str(dataset), str(finished), settings(k_gallery=50))
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_gallery=50)))
     assert counts(planned)["total"] == (22, 0, 10)
     assert [row.minutes for row in planned.categories] == pytest.approx([5 * 4 / 10, 5 * 3 / 10, 0])
 
@@ -163,7 +165,7 @@ def test_another_k_scores_again_and_extracts_nothing(
 def test_other_features_are_extracted_and_scored_again(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(str(dataset), str(finished), settings(protocol="full"), ["nut"])
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(protocol="full"), ("nut",)))
     assert counts(planned) == {"nut": (8, 8, 5), "total": (8, 8, 5)}
     assert planned.total.minutes == pytest.approx(8 + 5 * 2 / 10)
 
@@ -176,7 +178,7 @@ def test_an_image_in_two_places_is_extracted_once(
         write_category(tmp_path / "data", category, train=2, normal=1, anomalous=1)
     copy = tmp_path / "data" / "bolt" / "test" / "good" / "copy.png"
     copy.write_bytes((copy.parent / "000.png").read_bytes())
-    planned = plan(str(tmp_path / "data"), str(tmp_path / "store"), settings())
+    planned = plan(Request(Dataset.at(tmp_path / "data"), str(tmp_path / "store"), settings()))
     assert counts(planned) == {"bolt": (5, 4, 2), "bolt again": (4, 0, 2), "total": (9, 4, 4)}
 
 
@@ -202,7 +204,7 @@ def test_wrong_arguments_are_named(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        plan(str(dataset), str(tmp_path / "store"), settings(), **wrong)
+        plan(Request(Dataset.at(dataset), str(tmp_path / "store"), settings(), **wrong))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -212,15 +214,15 @@ def test_a_folder_that_can_be_no_store_is_refused(
 ) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(StoreError, match=r"holds other files.*--store"):
-        plan(str(dataset), str(tmp_path), settings())
+        plan(Request(Dataset.at(dataset), str(tmp_path), settings()))
     with pytest.raises(StoreError, match=r"cannot be used .*thesis\.tex is not a folder.*--store"):
-        plan(str(dataset), str(tmp_path / "thesis.tex" / "store"), settings())
+        plan(Request(Dataset.at(dataset), str(tmp_path / "thesis.tex" / "store"), settings()))
 
 
 def test_weights_that_do_not_fit_are_named(
     dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
     with pytest.raises(ConfigurationError, match="do not fit resnet34"):
-        plan(str(dataset), str(tmp_path / "store"), settings(backbone="resnet34"))
+        plan(Request(Dataset.at(dataset), str(tmp_path / "store"), settings(backbone="resnet34")))
     assert Store.foresee(tmp_path / "store").root == tmp_path / "store"
     assert list(tmp_path.iterdir()) == []
