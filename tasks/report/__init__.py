@@ -1,0 +1,1 @@
+"""Pages that show a run: static HTML that opens from disk."""

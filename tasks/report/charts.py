@@ -1,0 +1,129 @@
+"""Charts as inline SVG whose colours are the page's, so that they follow light and dark."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from tasks.core.curves import Curve
+
+_NAMES = ("ink", "muted", "line", "normal", "anomalous", "surface", "accent")
+_COLOURS = {name: f"#0{number}0{number}0{number}" for number, name in enumerate(_NAMES, start=1)}
+_STYLE: dict[Any, Any] = {
+    "svg.fonttype": "none",
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "text.color": _COLOURS["ink"],
+    "axes.labelcolor": _COLOURS["muted"],
+    "axes.edgecolor": _COLOURS["line"],
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": _COLOURS["line"],
+    "grid.linewidth": 0.6,
+    "xtick.color": _COLOURS["line"],
+    "ytick.color": _COLOURS["line"],
+    "xtick.labelcolor": _COLOURS["muted"],
+    "ytick.labelcolor": _COLOURS["muted"],
+    "legend.frameon": False,
+    "legend.labelcolor": _COLOURS["ink"],
+    "hatch.linewidth": 0.7,
+}
+_SQUARE, _WIDE = (3.6, 2.8), (5.0, 2.7)  # inches, of 72 points
+_SOLID, _DASHED = "solid", (0, (4, 2))
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve and what it is called."""
+
+    name: str
+    curve: Curve
+
+
+def rates(lines: Sequence[Line], title: str, ylabel: str, limit: float = 1.0) -> Markup:
+    """Curves over the false-positive rate from 0 to `limit`."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(_SQUARE)
+        if limit == 1.0:
+            axes.plot([0, 1], [0, 1], color=_COLOURS["muted"], linewidth=0.8, linestyle=(0, (1, 2)))
+        styles = ((_COLOURS["accent"], _SOLID), (_COLOURS["anomalous"], _DASHED))
+        for line, (colour, style) in zip(lines, styles, strict=False):
+            thin = line.curve.thin()
+            axes.plot(thin.x, thin.y, color=colour, linestyle=style, linewidth=1.8, label=line.name)
+        axes.set(xlim=(0, limit), ylim=(0, 1.01), xlabel="false-positive rate", ylabel=ylabel)
+        axes.legend(loc="lower right")
+        return _svg(figure, title)
+
+
+def histogram(
+    normal: NDArray[np.float64],
+    anomalous: NDArray[np.float64],
+    thresholds: Sequence[tuple[str, float]],
+    title: str,
+    xlabel: str,
+) -> Markup:
+    """Counts of the scores of normal and anomalous images, with named thresholds."""
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(_WIDE)
+        both = np.concatenate([normal, anomalous])
+        bins = np.histogram_bin_edges(both, bins=min(40, max(10, len(both) // 4)))
+        kinds = ((normal, "normal", "", 0.55), (anomalous, "anomalous", "////", 0.25))
+        for scores, kind, hatch, opacity in kinds:
+            if len(scores):
+                colour = _COLOURS[kind]
+                counts, _ = np.histogram(scores, bins)
+                axes.stairs(counts, bins, fill=True, color=colour, alpha=opacity, linewidth=0)
+                axes.stairs(
+                    counts,
+                    bins,
+                    edgecolor=colour,
+                    linewidth=1.3,
+                    hatch=hatch,
+                    label=f"{kind} ({len(scores)})",
+                )
+        for name, value in thresholds:
+            axes.axvline(value, color=_COLOURS["ink"], linewidth=1.1, linestyle=_DASHED, label=name)
+        axes.set(xlabel=xlabel, ylabel="images")
+        axes.yaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(loc="upper right", fontsize=8)
+        return _svg(figure, title)
+
+
+def heat_colours() -> NDArray[np.uint8]:
+    """Colours (256, 3) from the lowest to the highest value: inferno, which is readable without hue."""
+    return np.asarray(mpl.colormaps["inferno"](np.arange(256), bytes=True)[:, :3])
+
+
+def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=size, layout="constrained")
+    return figure, figure.subplots()
+
+
+def _svg(figure: Figure, title: str) -> Markup:
+    """The figure as an SVG element that scales to its place; the title is its text for screen readers."""
+    sink = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": title}):
+        figure.savefig(sink, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    svg = sink.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for name, colour in _COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name})")
+    svg = re.sub(r"<(metadata|style).*?</\1>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r" font-family: [^;]*;", "", svg)
+    svg = re.sub(r"<g id=\"[^\"]*\"", "<g", svg)
+    width, height = 72 * figure.get_size_inches()
+    head = f'<svg class="chart" role="img" aria-label="{escape(title)}" viewBox="0 0 {width:g} {height:g}"'
+    return Markup(re.sub(r"<svg[^>]*", lambda _: head, svg, count=1))

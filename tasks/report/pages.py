@@ -1,0 +1,121 @@
+"""Pages from templates: everything that is written into them is escaped."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
+
+from storage.datasets import Entry
+from storage.reference import SOURCES
+from storage.reports import ReportFolder
+from tasks.core.config import Preprocessing
+from tasks.core.tiles import PREDICTED, TRUTH
+from tasks.report.charts import heat_colours
+from tasks.report.compare import METHODS, SHOWN
+from tasks.report.images import TILE
+from tasks.report.source import Row, Source
+from tasks.report.views import RULES
+
+_NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
+_STOPS = 9  # of the legend's gradient
+
+
+class Pages:
+    """Fills the templates of one report."""
+
+    def __init__(self, source: Source, folder: ReportFolder) -> None:
+        """Prepare the pages of a run."""
+        self._folder = folder
+        self._environment = Environment(
+            loader=PackageLoader("tasks", "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._environment.filters |= {
+            "metric": metric,
+            "change": change,
+            "number": number,
+            "time": time,
+            "duration": duration,
+            "original": lambda entry, point: original(entry, point, source.preprocessing),
+        }
+        self._environment.globals |= {
+            "source": source,
+            "run": source.run,
+            "metrics": SHOWN,
+            "method_names": METHODS,
+            "rules": RULES,
+            "sources": SOURCES,
+            "tile": TILE,
+            "interval": interval,
+        }
+
+    def write(self, name: str, template: str, **context: Any) -> None:
+        """Write a page by its path below the report's folder."""
+        page = self._environment.get_template(f"{template}.html.j2")
+        self._folder.write(name, page.render(to_root="../" * name.count("/"), **context))
+
+    def style(self) -> str:
+        """The style sheet, with the colours of the pictures."""
+        stops = heat_colours()[:: 255 // (_STOPS - 1)]
+        return self._environment.get_template("style.css.j2").render(
+            stops=[_colour(stop) for stop in stops], predicted=_colour(PREDICTED), truth=_colour(TRUTH)
+        )
+
+
+def metric(value: float | None) -> str:
+    """A metric with three decimals, a dash for none."""
+    return _NONE if value is None else f"{value:.3f}"
+
+
+def interval(row: Row, name: str) -> Markup:
+    """A metric of a categories row, with its interval where the table has one."""
+    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    if row.get(name) is None or low is None or high is None:
+        return escape(metric(row.get(name)))
+    return Markup('{} <span class="interval">{}{}{}</span>').format(
+        metric(row[name]), metric(low), _NONE, metric(high)
+    )
+
+
+def change(pair: tuple[float | None, float | None], digits: int = 4) -> str:
+    """The second value minus the first, signed; a dash where there is none."""
+    before, now = pair
+    if before is None or now is None:
+        return _NONE
+    text = f"{now - before:+.{digits}f}".replace("-", _MINUS)
+    return "0" if float(f"{abs(now - before):.{digits}f}") == 0 else text
+
+
+def number(value: float | None) -> str:
+    """A score or distance with four significant digits."""
+    return _NONE if value is None else f"{value:#.4g}".rstrip(".")
+
+
+def time(value: datetime) -> str:
+    """ISO 8601 with its zone."""
+    return value.isoformat(sep=" ", timespec="seconds")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
+
+
+def original(entry: Entry, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
+    """Column and row in the original image of a point of the evaluated area, x and y as shares of it."""
+    x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
+    return int(x * (entry.width or 0)), int(y * (entry.height or 0))
+
+
+def _colour(values: Any) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*values)

@@ -1,0 +1,179 @@
+"""What the pages of a category show, put together from tables and pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from storage.datasets import Entry
+from storage.schemas import SCORE_RULES
+from tasks.core.curves import pro_curve, roc_curve
+from tasks.core.metrics import Ranking, pixel_ranking
+from tasks.report.charts import Line, histogram, rates
+from tasks.report.images import Pictures
+from tasks.report.matches import Match
+from tasks.report.source import Row
+
+RULES = {"embedding": "embedding", "map": "anomaly map"}
+
+
+@dataclass(frozen=True)
+class Neighbor:
+    """A training image near a test image; `name` below its split, `file` "" where it is gone."""
+
+    rank: int
+    image_id: str
+    name: str
+    squared_distance: float
+    file: str
+
+
+@dataclass(frozen=True)
+class ImageView:
+    """A test image: its row of the images table, its pictures, neighbours and matches.
+
+    `flagged` says by rule whether its score reaches the threshold, None where there is no threshold; `places`
+    its place by rule among the category's scores, 1 for the highest.
+    """
+
+    row: Row
+    page: str
+    pictures: Pictures
+    neighbors: list[Neighbor]
+    matches: list[Match] | str
+    flagged: dict[str, bool | None]
+    places: dict[str, int]
+
+    @property
+    def entry(self) -> Entry:
+        """Its line of the manifest."""
+        return self.pictures.entry
+
+    @property
+    def name(self) -> str:
+        """What tells it from the other images of its category."""
+        return self.entry.image_id.removeprefix(f"{self.entry.category}/test/")
+
+    def outcome(self, rule: str) -> str:
+        """Verdict by a rule against the label, in words; "" without a threshold."""
+        if self.flagged[rule] is None:
+            return ""
+        if self.entry.anomalous:
+            return "found" if self.flagged[rule] else "missed"
+        return "false alarm" if self.flagged[rule] else "passed"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Results for one kind of test image; metrics are of this kind against all normal images."""
+
+    name: str
+    images: int
+    flagged: dict[str, int | None]
+    rocauc: dict[str, float | None]
+    pixels_found: float | None
+
+
+def image_charts(category: Row, images: Sequence[Row]) -> dict[str, list[Markup]]:
+    """`roc`: one chart of both rules, if it is defined; `scores`: a histogram a rule, with its threshold."""
+    anomalous = np.array([row["anomalous"] for row in images], dtype=bool)
+    scores = {rule: np.array([row[f"score_{rule}"] for row in images]) for rule in SCORE_RULES}
+    roc, histograms = [], []
+    if anomalous.any() and not anomalous.all():
+        lines = []
+        for rule, values in scores.items():
+            ranking = Ranking.of(values[~anomalous], values[anomalous])
+            lines.append(Line(f"{RULES[rule]}, {ranking.rocauc():.3f}", roc_curve(ranking)))
+        roc.append(rates(lines, "ROC curve of images", "true-positive rate"))
+    for rule, values in scores.items():
+        threshold = category[f"image_f1_max_threshold_{rule}"]
+        thresholds = [] if threshold is None else [("F1-max, chosen on the test set", threshold)]
+        title = f"Histogram of image scores by the {RULES[rule]}"
+        histograms.append(
+            histogram(values[~anomalous], values[anomalous], thresholds, title, f"score by the {RULES[rule]}")
+        )
+    return {"roc": roc, "scores": histograms}
+
+
+def pixel_charts(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]) -> list[Markup]:
+    """ROC and PRO curve of anomaly maps (R, R) against masks (R, R); none where they are not defined."""
+    try:
+        ranking = pixel_ranking(pairs)
+    except ValueError:
+        return []
+    roc = Line(f"pixels, {ranking.rocauc():.3f}", roc_curve(ranking))
+    pro = Line(f"regions, {ranking.pro():.3f}", pro_curve(ranking))
+    return [
+        rates([roc], "ROC curve of pixels", "true-positive rate"),
+        rates([pro], "PRO curve to a false-positive rate of 0.3", "mean overlap of regions", limit=0.3),
+    ]
+
+
+def kinds(views: Sequence[ImageView], recalls: dict[str, float]) -> list[Kind]:
+    """Results by kind of defect, normal images first; `recalls` gives the pixels found of an image."""
+    normal = [view for view in views if not view.entry.anomalous]
+    found = []
+    for name in sorted({view.entry.defect for view in views}, key=lambda name: (name != "good", name)):
+        of_kind = [view for view in views if view.entry.defect == name]
+        shares = [recalls[view.entry.image_id] for view in of_kind if view.entry.image_id in recalls]
+        found.append(
+            Kind(
+                name,
+                len(of_kind),
+                {rule: _flagged(of_kind, rule) for rule in SCORE_RULES},
+                {rule: _rocauc(normal, of_kind, rule) for rule in SCORE_RULES},
+                float(np.mean(shares)) if shares else None,
+            )
+        )
+    return found
+
+
+def hardest(views: Sequence[ImageView], rule: str, count: int) -> dict[str, list[ImageView]]:
+    """The highest-scoring normal and the lowest-scoring anomalous images by a rule."""
+    ranked = sorted(views, key=lambda view: view.places[rule])
+    return {
+        "highest-scoring normal": [view for view in ranked if not view.entry.anomalous][:count],
+        "lowest-scoring anomalous": [view for view in reversed(ranked) if view.entry.anomalous][:count],
+    }
+
+
+@dataclass(frozen=True)
+class StageTable:
+    """Steps in their order, and rows of the stages table by category (None: the whole dataset) and step."""
+
+    steps: list[str]
+    rows: dict[str | None, dict[str, Row]]
+
+
+def stage_table(stages: Sequence[Row]) -> StageTable:
+    """The stages of a run, a row a category."""
+    rows: dict[str | None, dict[str, Row]] = {}
+    for stage in stages:
+        rows.setdefault(stage["category"], {})[stage["step"]] = stage
+    return StageTable(list(dict.fromkeys(stage["step"] for stage in stages)), rows)
+
+
+def places(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+    """Each image's place by rule, 1 for the highest score, by image_id."""
+    found: dict[str, dict[str, int]] = {row["image_id"]: {} for row in rows}
+    for rule in SCORE_RULES:
+        for place, row in enumerate(sorted(rows, key=lambda row: -row[f"score_{rule}"]), start=1):
+            found[row["image_id"]][rule] = place
+    return found
+
+
+def _flagged(views: Sequence[ImageView], rule: str) -> int | None:
+    if any(view.flagged[rule] is None for view in views):
+        return None
+    return sum(bool(view.flagged[rule]) for view in views)
+
+
+def _rocauc(normal: Sequence[ImageView], of_kind: Sequence[ImageView], rule: str) -> float | None:
+    if not normal or not of_kind[0].entry.anomalous:
+        return None
+    scores = [np.array([view.row[f"score_{rule}"] for view in views]) for views in (normal, of_kind)]
+    return Ranking.of(scores[0], scores[1]).rocauc()
