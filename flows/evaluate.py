@@ -6,16 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
+from flows.runners import task_runner
+from storage.datasets import Dataset
 from storage.errors import DatasetError, StoreError
 from storage.layout import DEFAULT_STORE
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
+from storage.schemas import SPADE
+from tasks.artifacts import publish_summary
+from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration, ConfigurationError
 from tasks.extract import extract
 from tasks.index import index
 from tasks.ingest import ingest, prepare
-from tasks.job import Job, Outcome
+from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request
+from tasks.methods import score_method
 from tasks.progress import LOGGER
+from tasks.publish import begin, is_published, publish
 from tasks.score import score
-from tasks.summarize import failure, is_published, publish, summarize
+from tasks.step import step
+from tasks.summarize import failure, summarize
 
 
 class IncompleteRunError(RuntimeError):
@@ -27,53 +34,104 @@ class IncompleteRunError(RuntimeError):
         super().__init__("; ".join(f"{category}: {reason}" for category, reason in failed.items()))
 
 
-@flow(name="evaluate")
+@flow(name="evaluate", task_runner=task_runner())
 def evaluate(
-    root: str,
+    root: str | Dataset,
     store: str = DEFAULT_STORE,
     configuration: Configuration = Configuration(),  # noqa: B008 (frozen)
     categories: Sequence[str] = (),
     run_id: str | None = None,
     device: str = "auto",
-    batch_size: int = 16,
+    batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
+    tolerance: float = DEFAULT_TOLERANCE,
+    methods: Sequence[str] = (SPADE,),
 ) -> str:
-    """Evaluate the categories under `root`, or those named, and publish a run; its id is returned.
+    """Evaluate the categories of a dataset, or those named, and publish a run; its id is returned.
 
-    Each step computes only what the store does not have, so an interrupted run is continued by the same call.
+    `root` is a folder or a bucket's URL in the layout of MVTec AD, or a dataset of any layout. Each step
+    computes only what the store does not have, so an interrupted run is continued by the same call.
+    The run is compared with the last good one; a metric is worse only if it lost more than `tolerance`.
+    `methods` are compared on the same features: "spade", which `configuration` sets, and those of
+    `tasks.core.methods`, each with settings of its own.
+
+    Categories are worked on side by side as far as the flow's task runner does: one after the other by
+    default (`flows/runners.py`).
 
     Raises:
         IncompleteRunError: a category failed; the run holds its reason and the others' results.
     """
-    job = prepare(root, store, configuration, run_id, device, batch_size, memory_gib)
-    ingested = ingest(job, categories)
+    dataset = root if isinstance(root, Dataset) else Dataset.at(root)
+    job = prepare(
+        Request(
+            dataset,
+            store,
+            configuration,
+            tuple(categories),
+            run_id,
+            device,
+            batch_size,
+            memory_gib,
+            tuple(methods),
+        )
+    )
+    ingested = ingest(job)
     if is_published(job):
         LOGGER.info("run %s is published already", job.run_id)
         return job.run_id
-    outcomes = [_category(job, category) for category in job.manifest().categories()]
-    publish(job, outcomes, ingested)
+    begin(job)
+    parts = [evaluate_category.submit(job, category) for category in job.manifest().categories()]
+    outcomes = [part.result() for part in parts]
+    publish(job, outcomes, ingested, tolerance)
+    publish_summary(job)
     failed = {outcome.category: outcome.reason for outcome in outcomes if outcome.reason is not None}
     if failed:
         raise IncompleteRunError(job.run_id, failed)
     return job.run_id
 
 
-def _category(job: Job, category: str) -> Outcome:
+@step
+def evaluate_category(job: Job, category: str) -> Outcome:
     """One category from images to metrics; what stops it is its result, and stops no other."""
+    excluded: dict[str, str] = {}
     try:
         manifest = job.manifest().of(category)
         manifest.check()
         extraction = extract(job, category)
         excluded = extraction.excluded
         manifest.exclude(excluded).check()
-        indexed = index(job, category, excluded)
-        scored = score(job, category, excluded)
-        return summarize(job, category, excluded, [extraction.stage, indexed, scored])
-    except ConfigurationError:  # concerns every category
-        raise
-    except (DatasetError, StoreError) as error:
-        LOGGER.error("category %s failed: %s", category, error)
-        return failure(job, category, str(error))
+        shared = [extraction.stage, index(job, category, excluded)]
     except Exception as error:
-        LOGGER.exception("category %s failed", category)
-        return failure(job, category, f"{type(error).__name__}: {error}")
+        return failure(job, category, _reason(error, category), excluded, job.methods)
+    outcomes = [_evaluate_method(job, category, excluded, method) for method in job.methods]
+    reasons = [outcome.reason for outcome in outcomes if outcome.reason is not None]
+    return Outcome(
+        category,
+        [row for outcome in outcomes for row in outcome.rows],
+        "; ".join(dict.fromkeys(reasons)) or None,
+        excluded,
+        [*shared, *(stage for outcome in outcomes for stage in outcome.stages)],
+    )
+
+
+def _evaluate_method(job: Job, category: str, excluded: Mapping[str, str], method: str) -> Outcome:
+    """One method from features to metrics; what stops it is its result, and stops no other."""
+    try:
+        if method == SPADE:
+            scored = [score(job, category, excluded)]
+        else:
+            scored = score_method(job, category, excluded, method)
+        return summarize(job, category, excluded, scored, method)
+    except Exception as error:
+        return failure(job, category, _reason(error, category), excluded, [method])
+
+
+def _reason(error: Exception, category: str) -> str:
+    """Log what stopped a category and say it; ConfigurationError concerns every category, and is raised."""
+    if isinstance(error, ConfigurationError):
+        raise error
+    if isinstance(error, DatasetError | StoreError):
+        LOGGER.error("category %s failed: %s", category, error)
+        return str(error)
+    LOGGER.error("category %s failed", category, exc_info=error)
+    return f"{type(error).__name__}: {error}"

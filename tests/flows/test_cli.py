@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,8 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from storage.layout import Store
+from storage.schemas import CATEGORIES, IMAGES
+from storage.tables import read_table, table_bytes, table_of
 
 
 def spade(*arguments: object) -> tuple[int, str, str]:
@@ -62,10 +65,10 @@ def test_a_run_ends_with_its_table_and_nothing_else(store: Path) -> None:
         "run one: tables in",
     ):
         assert text in screen
-    assert len(screen.splitlines()) == 11
+    assert len(screen.splitlines()) == 12
 
 
-@pytest.mark.parametrize("table", ["categories", "summary", "images", "neighbors", "runs"])
+@pytest.mark.parametrize("table", ["categories", "summary", "images", "neighbors", "comparisons", "runs"])
 def test_every_table_can_be_read_as_text_csv_and_json(store: Path, table: str) -> None:
     code, text, _ = spade("results", "--store", store, "--table", table)
     assert code == 0
@@ -81,6 +84,46 @@ def test_every_table_can_be_read_as_text_csv_and_json(store: Path, table: str) -
         assert objects[0]["category"] == "007"
 
 
+def test_a_run_is_compared_with_itself_and_with_none(store: Path) -> None:
+    code, text, _ = spade("compare", "one", "one", "--store", store)
+    assert code == 0
+    assert text.count("same") == 8
+    code, text, _ = spade("compare", "--store", store, "--format", "json")
+    rows = json.loads(text)
+    assert code == 0
+    assert {(row["run"], row["verdict"]) for row in rows} == {("one", "new")}
+    code, _, error = spade("compare", "two", "--store", store)
+    assert (code, "no finished run 'two'" in error) == (2, True)
+
+
+def test_a_run_that_is_worse_ends_with_exit_code_1(store: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(store, tmp_path / "copy"))
+    shutil.copytree(copy / "runs" / "one", copy / "runs" / "two")
+    path = copy / "runs" / "two" / "images.parquet"
+    rows = read_table(path).to_pylist()
+    for row in rows:
+        row["score_map"] = -1.0 if row["anomalous"] else row["score_map"]
+    path.write_bytes(table_bytes(table_of(rows, IMAGES)))
+    path = copy / "runs" / "two" / "categories.parquet"
+    rows = read_table(path).to_pylist()
+    for row in rows:
+        row |= {"image_rocauc_map": 0.0, "score_key": "other"}
+    path.write_bytes(table_bytes(table_of(rows, CATEGORIES)))
+    code, text, _ = spade("compare", "two", "one", "--store", copy, "--format", "json")
+    found = {(row["metric"], row["verdict"]) for row in json.loads(text)}
+    assert code == 1
+    assert found == {
+        ("image_rocauc_embedding", "same"),
+        ("image_rocauc_map", "worse"),
+        ("pixel_rocauc", "not comparable"),
+        ("pro", "not comparable"),
+    }
+    code, text, _ = spade("compare", "two", "one", "--store", copy, "--tolerance", "1")
+    assert (code, "worse" in text) == (0, False)
+
+
 def test_reading_results_imports_no_framework(store: Path) -> None:
     program = (
         "import sys; from flows.cli import app\n"
@@ -90,6 +133,24 @@ def test_reading_results_imports_no_framework(store: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+    program = program.replace("'results'", "'compare', 'one', 'one'")
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "['zarr']"
+
+
+def test_a_report_is_written_and_opened(store: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    page = tmp_path / "pages" / "index.html"
+    code, out, _ = spade("report", "one", "--store", store, "--output", page.parent, "--open")
+    assert (code, out, opened) == (0, f"report: {page}\n", [page.as_uri()])
+    assert page.is_file()
+    code, _, error = spade("report", "two", "--store", store)
+    assert (code, "no finished run 'two'" in error) == (2, True)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").write_text("")
+    code, _, error = spade("report", "--store", store, "--output", tmp_path / "mine")
+    assert (code, "holds other files and no report" in error) == (2, True)
 
 
 def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Path) -> None:
@@ -99,12 +160,12 @@ def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Pat
     assert (code, "no store at" in error) == (2, True)
 
 
-@pytest.mark.parametrize("command", ["evaluate", "plan"])
+@pytest.mark.parametrize("command", ["evaluate", "plan", "sweep"])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--gallery", "farthest"], "gallery is 'farthest': did you mean nearest"),
         (["--backbone", "resnet51"], "backbone is 'resnet51': did you mean resnet50"),
-        (["--level", "7"], "level is 7: it is one of 4, 8, 16"),
         (["--k-gallery", "0"], "k_gallery is 0"),
         (["--kappa", "0"], "kappa is 0"),
         (["--sigma", "-2"], "sigma is -2.0"),
@@ -114,6 +175,31 @@ def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Pat
 def test_a_wrong_option_is_one_line_before_anything_is_loaded(
     command: str, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
+    assert_one_line_of_error(command, arguments, message, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments", "message"),
+    [
+        ("evaluate", ["--level", "7"], "level is 7: it is one of 4, 8, 16"),
+        ("plan", ["--level", "7"], "level is 7: it is one of 4, 8, 16"),
+        ("sweep", ["--levels", "4,7"], "level is 7: it is one of 4, 8, 16"),
+        ("sweep", ["--levels", "4 8"], "levels is '4 8': name strides with commas between them, as 4,8,16"),
+        ("sweep", ["--k", "1", "--k-image", "2"], "k is k_image and k_gallery together"),
+        (
+            "sweep",
+            ["--kappa", "1", "--kappa", "200", "--levels", "16"],
+            "levels (16,), kappa 200)",
+        ),
+    ],
+)
+def test_a_wrong_level_or_grid_is_one_line_before_anything_is_loaded(
+    command: str, arguments: list[str], message: str, tmp_path: Path
+) -> None:
+    assert_one_line_of_error(command, arguments, message, tmp_path)
+
+
+def assert_one_line_of_error(command: str, arguments: list[str], message: str, tmp_path: Path) -> None:
     code, out, error = spade(command, tmp_path, "--store", tmp_path / "store", *arguments)
     assert code == 2
     assert out == ""
@@ -123,7 +209,34 @@ def test_a_wrong_option_is_one_line_before_anything_is_loaded(
 
 
 @pytest.mark.usefixtures("prefect_server")
-@pytest.mark.parametrize("command", ["evaluate", "plan"])
+def test_a_sweep_is_shown_as_a_row_a_point(store: Path, resnet18_weights: Path, tmp_path: Path) -> None:
+    import shutil
+
+    copy = Path(shutil.copytree(store, tmp_path / "store"))
+    options = ["--store", copy, "--backbone", "resnet18", "--weights", resnet18_weights, "--run-id", "grid"]
+    axes = ["--k", 1, "--k", 2, "--levels", "8,16", "--levels", "16"]
+    code, out, _ = spade("sweep", store.parent / "tiny", *options, *axes)
+    assert code == 0
+    rows = [line.replace("│", " ").split()[:3] for line in out.splitlines()]
+    assert rows[3:7] == [["8,16", "1", "1"], ["8,16", "2", "2"], ["16", "1", "1"], ["16", "2", "2"]]
+    assert "fusion" not in out
+    code, out, _ = spade("sweep", store.parent / "tiny", *options, *axes, "--format", "csv")
+    points = list(csv.DictReader(io.StringIO(out)))
+    assert code == 0
+    assert [(row["run"], row["levels"], row["k_image"], row["fusion"]) for row in points] == [
+        (f"grid-{number}", levels, k, "concatenate")
+        for number, (levels, k) in enumerate(product(("8,16", "16"), "12"), start=1)
+    ]
+    code, out, _ = spade("results", "--store", copy, "--table", "sweep", "--format", "json")
+    rows = json.loads(out)
+    assert code == 0
+    assert [row["category"] for row in rows] == ["007", "nut"] * 4
+    mean = (rows[0]["pixel_rocauc"] + rows[1]["pixel_rocauc"]) / 2
+    assert float(points[0]["pixel_rocauc"]) == pytest.approx(mean)
+
+
+@pytest.mark.usefixtures("prefect_server")
+@pytest.mark.parametrize("command", ["evaluate", "plan", "sweep"])
 @pytest.mark.parametrize(
     ("root", "options", "message"),
     [
@@ -161,12 +274,14 @@ def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
         name: [(parameter.opts, parameter.default, parameter.help) for parameter in commands[name].params]
         for name in ("evaluate", "plan")
     }
-    assert [option for option in options["evaluate"] if option not in options["plan"]] == [
+    only = [option for option in options["evaluate"] if option not in options["plan"]]
+    assert only[0][0] == ["--method"]
+    assert only[1:] == [
         (["--memory"], 2.0, "GiB of features kept in memory while scoring."),
         (["--run-id"], None, "Name of the run; the same name continues an interrupted run."),
         (["--verbose", "-v"], False, "Show Prefect's log."),
     ]
-    assert len(options["plan"]) == len(options["evaluate"]) - 3
+    assert len(options["plan"]) == len(options["evaluate"]) - 4
 
 
 def test_plan_needs_no_server_and_writes_nothing(store: Path, resnet18_weights: Path, tmp_path: Path) -> None:
@@ -219,6 +334,33 @@ def test_inspect_shows_counts_and_what_is_wrong(tmp_path: Path) -> None:
     assert "set aside: nut/test/square/000.png: unreadable: the file is empty" in out
     assert "without mask: nut/test/square/001.png: no mask" in out
     assert not (tmp_path / "store").exists()
+
+
+def test_a_registered_name_is_that_dataset(
+    store: Path, tmp_path: Path, resnet18_weights: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = tmp_path / "datasets.toml"
+    registry.write_text(
+        f"""
+        [datasets.parts]
+        root = {str(store.parent / "tiny")!r}
+        categories = ["nut"]
+        layout = {{ kind = "folders", normal = ["{{category}}/train/good/*"], train_number = 3 }}
+        """
+    )
+    code, out, _ = spade("inspect", "parts", "--registry", registry, "--store", tmp_path / "store")
+    assert code == 0
+    assert "good 1" in out
+    assert "007" not in out
+    monkeypatch.setenv("SPADE_REGISTRY", str(registry))
+    code, out, _ = spade(
+        "plan", "parts", "--backbone", "resnet18", "--weights", resnet18_weights, "--store", store
+    )
+    assert code == 0
+    rows = [line.replace("│", " ").split()[:4] for line in out.splitlines()]
+    assert ["nut", "4", "0", "1"] in rows
+    code, _, error = spade("inspect", "part")
+    assert (code, "'part' is no folder, and no dataset in" in error) == (2, True)
 
 
 def test_repair_names_what_it_drops(store: Path, tmp_path: Path) -> None:

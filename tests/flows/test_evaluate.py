@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 import torchvision
@@ -15,16 +16,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny import write_category, write_image
 
 from flows.evaluate import IncompleteRunError, evaluate
+from storage.datasets import Dataset
 from storage.errors import StoreError
 from storage.layout import Store
 from storage.repair import repair
 from storage.results import Results
+from storage.schemas import COMPARED
+from tasks.compare import compare
 from tasks.core.config import Configuration, ConfigurationError
 from tasks.extract import extract
 from tasks.index import index
 from tasks.ingest import ingest, prepare
+from tasks.job import Extraction, Job, Request, Stage
+from tasks.publish import publish
 from tasks.score import score
-from tasks.summarize import publish, summarize
+from tasks.summarize import summarize
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -172,6 +178,55 @@ def test_a_second_run_computes_nothing_and_has_the_same_tables(
     assert runs["run"].tolist() == ["first", "second"]
 
 
+def test_a_second_run_is_compared_with_the_first_and_is_the_same(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    assert set(Results(store).comparisons("first")["verdict"]) == {"new"}
+    evaluate(str(dataset), str(store), settings(), run_id="second")
+    found = Results(store).comparisons("second")
+    assert found["verdict"].tolist() == ["same"] * 8
+    assert found["reference_run"].unique().tolist() == ["first"]
+    assert found[["difference", "low", "high"]].eq(0).all(axis=None)
+
+
+def test_intervals_hold_their_metrics(finished: Path) -> None:
+    categories = Results(finished).categories()
+    for metric in COMPARED:
+        assert (categories[f"{metric}_low"] <= categories[metric]).all()
+        assert (categories[metric] <= categories[f"{metric}_high"]).all()
+    history = Results(finished).history("image_rocauc_map", "tiny", "007")
+    row = categories.iloc[0]
+    assert history[["value", "low", "high"]].to_numpy()[0].tolist() == [
+        row["image_rocauc_map"],
+        row["image_rocauc_map_low"],
+        row["image_rocauc_map_high"],
+    ]
+
+
+def test_perturbed_weights_are_the_same_configuration_and_caught_as_worse(
+    settings: Callable[..., Configuration], resnet18_weights: Path, tmp_path: Path
+) -> None:
+    """A first layer of zeros: the network sees nothing any more, and nothing else has changed."""
+    root = tmp_path / "tiny"
+    write_category(root, "nut", train=4, normal=6, anomalous=6, seed=3)
+    store = tmp_path / "store"
+    evaluate(str(root), str(store), settings(), run_id="good")
+    state = torch.load(resnet18_weights, weights_only=True)
+    state["conv1.weight"].zero_()
+    perturbed = tmp_path / "perturbed.pth"
+    torch.save(state, perturbed)
+    evaluate(str(root), str(store), settings(weights=str(perturbed)), run_id="bad")
+    runs = Results(store).runs()
+    assert runs["configuration_key"].nunique() == 1
+    assert runs["weights_sha256"].nunique() == 2
+    found = Results(store).comparisons("bad").set_index("metric")
+    assert set(found["reference_run"]) == {"good"}
+    assert found["verdict"]["pixel_rocauc"] == "worse"
+    assert found["high"]["pixel_rocauc"] < 0
+    again = [compare(Store.open(store), "bad", seed=seed) for seed in (1, 2)]
+    assert all(table["verdict"].to_pylist() == found["verdict"].tolist() for table in again)
+
+
 @pytest.mark.parametrize(
     "change", [{"k_gallery": 1}, {"k_image": 1}, {"fusion": "average"}, {"sigma": 0.0}, {"levels": (8, 16)}]
 )
@@ -283,11 +338,11 @@ def test_one_kind_of_test_image_alone_leaves_image_metrics_null(
         shutil.rmtree(root / "007" / "ground_truth")
     evaluate(str(root), str(tmp_path / "store"), settings(), categories=["007"])
     row = Results(tmp_path / "store").categories().iloc[0]
-    assert np.isnan(row["image_rocauc_embedding"])
-    assert np.isnan(row["image_f1_max_map"])
+    assert row["image_rocauc_embedding"] is pd.NA
+    assert row["image_f1_max_map"] is pd.NA
     assert row["image_reason"].startswith(reason)
     if removed == "square":
-        assert np.isnan(row["pro"])
+        assert row["pro"] is pd.NA
         assert "no test image has an anomalous pixel" in row["pixel_reason"]
     else:
         assert row["pixel_rocauc"] > 0
@@ -308,8 +363,10 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
     dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
-    job = prepare.fn(str(root), str(tmp_path / "store"), settings(), "run", "cpu", 2)
-    stage = ingest.fn(job, ["007"])
+    job = prepare.fn(
+        Request(Dataset.at(root), str(tmp_path / "store"), settings(), ("007",), "run", "cpu", 2)
+    )
+    stage = ingest.fn(job)
     (root / "007" / "test" / "good" / "001.png").unlink()
     write_image(root / "007" / "train" / "good" / "002.png", np.zeros((9, 9, 3), np.uint8))
     (root / "007" / "ground_truth" / "square" / "001_mask.png").unlink()
@@ -323,6 +380,44 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
     publish.fn(job, [outcome], stage)
     row = Results(tmp_path / "store").categories().iloc[0]
     assert (row["train"], row["test_normal"], row["set_aside"], row["pixel_images"]) == (3, 1, 2, 3)
+
+
+def test_what_was_set_aside_keeps_its_reason_when_its_category_fails(
+    store: Path, dataset: Path, settings: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def extract_in_part(_: Job, category: str) -> Extraction:
+        return Extraction(Stage("extract", category, 0.0, 0, 0), {"007/test/good/001.png": "it is gone"})
+
+    def fail(*_: object) -> None:
+        raise StoreError("no room")
+
+    monkeypatch.setattr("flows.evaluate.extract", extract_in_part)
+    monkeypatch.setattr("flows.evaluate.index", fail)
+    with pytest.raises(IncompleteRunError, match="007: no room"):
+        evaluate(str(dataset), str(store), settings(), ["007"], run_id="failed")
+    images = Results(store).images("failed").set_index("image_id")
+    assert images.loc["007/test/good/001.png", ["status", "reason"]].tolist() == ["set aside", "it is gone"]
+    assert images.loc["007/test/good/000.png", "reason"] == "its category failed"
+    assert Results(store).categories("failed")["set_aside"].tolist() == [1]
+
+
+def test_a_dataset_of_another_layout_is_evaluated_where_it_lies(
+    store: Path, dataset: Path, settings: Callable[..., Configuration]
+) -> None:
+    """As a deployment gives it: in JSON."""
+    layout = {
+        "kind": "folders",
+        "train_normal": ["{category}/train/good/*"],
+        "anomalous": ["{category}/test/{defect}/*"],
+        "mask": "{category}/ground_truth/{defect}/{stem}_mask.png",
+    }
+    root: Any = {"root": str(dataset), "name": "patterns", "layout": layout}
+    evaluate(root, str(store), settings(), run_id="patterns")
+    results = Results(store)
+    metrics = results.categories().drop(columns=["dataset", "run"])
+    assert metrics.equals(results.categories("first").drop(columns=["dataset", "run"]))
+    assert results.runs().set_index("run").loc["patterns", "dataset"] == "patterns"
+    assert set(computed(store).values()) - {17} == {0}
 
 
 def test_damage_is_named_and_repaired(
@@ -366,4 +461,19 @@ def test_wrong_arguments_are_named(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        prepare.fn(str(dataset), str(tmp_path / "store"), settings(), **wrong)
+        prepare.fn(Request(Dataset.at(dataset), str(tmp_path / "store"), settings(), **wrong))
+
+
+@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
+def test_an_index_that_is_not_exact_is_used_above_a_size_and_its_recall_recorded(
+    kind: str, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    store = str(tmp_path / "store")
+    evaluate(str(dataset), store, settings(index=kind), run_id="below")
+    evaluate(str(dataset), store, settings(index=kind, flat_up_to=1), run_id="above")
+    below, above = (Results(store).categories(run) for run in ("below", "above"))
+    assert set(below["index"]) == {"flat"}
+    assert set(above["index"]) == {kind}
+    assert above["index_recall"].tolist() == [1.0] * len(above)  # of so few rows, all are found
+    assert above["pixel_rocauc"].tolist() == below["pixel_rocauc"].tolist()
+    assert set(above["score_key"]).isdisjoint(below["score_key"])

@@ -1,0 +1,99 @@
+"""The night: every registered dataset with each of its configurations, and whether anything got worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from prefect import flow
+
+from flows.evaluate import evaluate
+from flows.registered import Entry, evaluate_registered
+from flows.runners import Kind, task_runner
+from storage.layout import DEFAULT_STORE, Store
+from storage.location import DEFAULT_REGISTRY
+from storage.lock import BusyError, exclusive
+from storage.registry import read_registry
+from storage.results import publish_interrupted
+from tasks.artifacts import publish_markdown
+from tasks.compare import escaped
+from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, ConfigurationError
+from tasks.deaths import recorded
+from tasks.job import DEFAULT_BATCH_SIZE
+from tasks.progress import LOGGER
+
+NAME = "nightly"
+WhenBusy = Literal["leave", "wait"]
+
+
+class BadNightError(RuntimeError):
+    """Something failed or got worse; what could be evaluated is published."""
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        """Say of each entry that is not good why."""
+        self.entries = entries
+        super().__init__("; ".join(entry.complaint for entry in entries if not entry.is_good))
+
+
+@flow(name=NAME)
+def nightly(
+    registry: str = DEFAULT_REGISTRY,
+    store: str = DEFAULT_STORE,
+    datasets: Sequence[str] = (),
+    runner: Kind = "threads",
+    dask_address: str | None = None,
+    parallel: int = 1,
+    device: str = "auto",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
+    when_busy: WhenBusy = "leave",
+    tolerance: float = DEFAULT_TOLERANCE,
+) -> list[Entry]:
+    """Evaluate what is registered, or only the datasets named, and compare it with the last good night.
+
+    What the store has is not computed again, so a night that was interrupted costs the next one nothing.
+    One nightly at a time works on a store; another leaves at once with an empty list, or waits.
+
+    Raises:
+        BadNightError: an entry failed, in whole or in part, or a metric got worse.
+    """
+    if when_busy not in ("leave", "wait"):
+        raise ConfigurationError(f"when-busy is {when_busy!r}: it is leave or wait")
+    evaluate_all = evaluate.with_options(task_runner=task_runner(runner, parallel, dask_address))
+    settings = {
+        "device": device,
+        "batch_size": batch_size,
+        "memory_gib": memory_gib / parallel if runner == "threads" else memory_gib,
+        "tolerance": tolerance,
+    }
+    opened, known = Store.open(store, create=True), read_registry(registry)
+    for name in datasets:
+        if name not in known.errors:
+            known.entry(name)
+    try:
+        with exclusive(opened, NAME, wait=when_busy == "wait"), recorded(opened, NAME):
+            for run in publish_interrupted(opened, f"{NAME}-"):
+                LOGGER.warning("run %s was interrupted: what it finished is used, the rest is done now", run)
+            entries = list(evaluate_registered(evaluate_all, known, datasets, store, settings, NAME))
+    except BusyError as error:
+        LOGGER.warning("%s; this one leaves", error)
+        return []
+    publish_markdown(NAME, markdown(entries))
+    if not all(entry.is_good for entry in entries):
+        raise BadNightError(entries)
+    return entries
+
+
+def markdown(entries: Sequence[Entry]) -> str:
+    """The night as a Markdown document."""
+    good = sum(entry.is_good for entry in entries)
+    lines = [
+        f"# {good} of {len(entries)} good",
+        "",
+        "| dataset | configuration | status | against the last good run | run | reason |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for entry in entries:
+        cells = (entry.dataset, entry.configuration, entry.status, entry.verdicts, entry.run, entry.reason)
+        lines.append(f"| {' | '.join(escaped(cell or '') for cell in cells)} |")
+    return "\n".join(lines) + "\n"

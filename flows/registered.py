@@ -1,0 +1,106 @@
+"""Registered datasets with their configurations, evaluated one after the other."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import Flow
+
+from flows.evaluate import IncompleteRunError
+from storage.registry import Registry
+from storage.results import Results
+from tasks.compare import counts
+from tasks.core.config import ConfigurationError
+from tasks.progress import LOGGER
+from tasks.registered import registered_configurations
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How one dataset and configuration ended.
+
+    Attributes:
+        dataset, configuration: their names in the registry.
+        run: id of the published run, None if there is none.
+        status: "complete", "partial" or "failed".
+        worse: metrics of categories that got worse than in the last good run.
+        verdicts: how many of them have each verdict.
+        reason: what went wrong, None if nothing did.
+    """
+
+    dataset: str
+    configuration: str
+    run: str | None
+    status: str
+    worse: int = 0
+    verdicts: str = ""
+    reason: str | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether all of it was evaluated, and nothing got worse."""
+        return self.status == "complete" and not self.worse
+
+    @property
+    def complaint(self) -> str:
+        """What is not good about it."""
+        worse = f"{self.worse} metrics got worse" if self.worse else None
+        reasons = [reason for reason in (self.reason, worse) if reason]
+        return f"{self.dataset} {self.configuration}: {', '.join(reasons)}"
+
+
+def evaluate_registered(
+    evaluate: Flow[..., str],
+    registry: Registry,
+    datasets: Sequence[str],
+    store: str,
+    settings: Mapping[str, Any],
+    prefix: str,
+) -> Iterator[Entry]:
+    """Evaluate the datasets, or all, with each of their configurations, as runs of that prefix.
+
+    What stops one is its result, and stops no other.
+    """
+    now = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    for name in sorted(datasets or (registry.entries.keys() | registry.errors.keys())):
+        if name in registry.errors:
+            LOGGER.error("%s", registry.errors[name])
+            yield Entry(name, "", None, "failed", reason=registry.errors[name])
+            continue
+        try:
+            configurations = registered_configurations(registry, name)
+        except ConfigurationError as error:
+            LOGGER.error("%s", error)
+            yield Entry(name, "", None, "failed", reason=str(error))
+            continue
+        registered = registry.entry(name)
+        for title, configuration in configurations.items():
+            run_id = re.sub(r"[^\w.-]", "_", f"{now}-{name}-{title}", flags=re.ASCII)[:100]
+            reason, run = None, None
+            try:
+                run = evaluate(
+                    registered.dataset,
+                    store,
+                    configuration,
+                    registered.categories,
+                    run_id,
+                    **settings,
+                )
+            except IncompleteRunError as error:
+                run, reason = error.run_id, str(error)
+            except Exception as error:  # the next entry may be whole
+                LOGGER.exception("%s, %s failed", name, title)
+                reason = str(error) or type(error).__name__
+            yield _entry(store, name, title, run, reason)
+
+
+def _entry(store: str, name: str, title: str, run: str | None, reason: str | None) -> Entry:
+    if run is None:
+        return Entry(name, title, None, "failed", reason=reason)
+    rows = Results(store).rows("comparisons", run)
+    worse = sum(row["verdict"] == "worse" for row in rows)
+    return Entry(name, title, run, "partial" if reason else "complete", worse, counts(rows), reason)

@@ -1,0 +1,72 @@
+"""A registered dataset whose images changed: only what is new or affected is computed, and said."""
+
+from __future__ import annotations
+
+from prefect import flow
+
+from flows.evaluate import evaluate
+from flows.registered import Entry, evaluate_registered
+from flows.runners import Kind, task_runner
+from storage.layout import DEFAULT_STORE, Store
+from storage.location import DEFAULT_REGISTRY
+from storage.registry import read_registry
+from storage.results import Results
+from tasks.artifacts import publish_markdown
+from tasks.compare import escaped
+from tasks.core.config import DEFAULT_MEMORY_GIB
+from tasks.job import DEFAULT_BATCH_SIZE
+
+NAME = "reprocess"
+
+
+class IncompleteReprocessingError(RuntimeError):
+    """A configuration could not be evaluated, in whole or in part."""
+
+    def __init__(self, entries: list[Entry]) -> None:
+        """Say of each that failed why."""
+        self.entries = entries
+        super().__init__("; ".join(entry.complaint for entry in entries if entry.reason is not None))
+
+
+@flow(name=NAME)
+def reprocess(
+    dataset: str,
+    registry: str = DEFAULT_REGISTRY,
+    store: str = DEFAULT_STORE,
+    runner: Kind = "threads",
+    dask_address: str | None = None,
+    parallel: int = 1,
+    device: str = "auto",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
+) -> list[Entry]:
+    """Evaluate a registered dataset with each of its configurations, after its images changed.
+
+    Features are extracted of new content only, and scores computed where an image or its nearest training
+    images are others. The runs' `changes` tables say what changed since the last complete run.
+
+    Raises:
+        DatasetError: nothing is registered by that name, or it cannot be read.
+        IncompleteReprocessingError: a configuration failed, in whole or in part.
+    """
+    evaluate_all = evaluate.with_options(task_runner=task_runner(runner, parallel, dask_address))
+    Store.open(store, create=True)
+    known = read_registry(registry)
+    known.entry(dataset)
+    settings = {"device": device, "batch_size": batch_size, "memory_gib": memory_gib}
+    entries = list(evaluate_registered(evaluate_all, known, [dataset], store, settings, NAME))
+    publish_markdown(NAME, _markdown(store, entries))
+    if any(entry.reason is not None for entry in entries):
+        raise IncompleteReprocessingError(entries)
+    return entries
+
+
+def _markdown(store: str, entries: list[Entry]) -> str:
+    """What changed, as a Markdown document."""
+    lines = []
+    for entry in entries:
+        lines += [f"# {escaped(entry.dataset)}, {escaped(entry.configuration)}: {entry.status}", ""]
+        rows = Results(store).rows("changes", entry.run) if entry.run is not None else []
+        lines += [f"- {row['kind']} {row['split']}: {escaped(row['image_id'])}" for row in rows]
+        lines += ["" if rows else "Nothing changed since the last complete run.", ""]
+    return "\n".join(lines)

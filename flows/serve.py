@@ -1,0 +1,54 @@
+"""The flows of one machine: nightly by its schedule, reprocess and evaluate when asked for."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from prefect import serve as serve_deployments
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import RunnerDeployment
+from prefect.flows import Flow
+from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
+
+from flows.evaluate import evaluate
+from flows.nightly import nightly
+from flows.reprocess import reprocess
+from tasks.core.config import ConfigurationError
+
+_ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
+
+
+def serve(cron: str, registry: str, store: str) -> None:
+    """Serve the flows until SIGINT or SIGTERM, with the server that Prefect's settings name.
+
+    A machine that is switched off pauses the schedule; serving again resumes it. A night that begins before
+    the last one ended waits for it.
+
+    Raises:
+        ConfigurationError: `cron` is no schedule.
+    """
+    # prefect's own handler of SIGTERM ends the runner by raising, and forgets a coroutine on its way
+    warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
+    named = {"registry": registry, "store": store}
+    try:
+        deployments = [
+            _deployment(
+                nightly, named, schedule=Cron(cron, timezone="UTC"), concurrency_limit=_ONE_AT_A_TIME
+            ),
+            _deployment(reprocess, named),
+            _deployment(evaluate, {"store": store}),
+        ]
+    except ValueError:
+        raise ConfigurationError(
+            f"cron is {cron!r}: it has five fields, as in '0 2 * * *' for two o'clock every night"
+        ) from None
+    serve_deployments(*deployments)
+
+
+def _deployment(flow: Flow[..., Any], parameters: dict[str, Any], **more: Any) -> RunnerDeployment:
+    """Named after its flow, which is found wherever the project is installed, from any folder."""
+    return RunnerDeployment.from_flow(
+        flow, flow.name, parameters=parameters, entrypoint_type=EntrypointType.MODULE_PATH, **more
+    )

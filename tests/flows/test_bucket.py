@@ -1,0 +1,74 @@
+"""A run whose store is in a bucket: the same tables as in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny import write_category
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.evaluate import evaluate
+from storage.layout import Store
+from storage.location import read_bytes
+from storage.repair import repair
+from storage.results import Results
+from tasks.core.config import Configuration
+from tasks.demo import draw_dataset
+
+TABLES = ("categories", "summary", "images", "neighbors", "manifest")
+
+
+def tables(store: str, run: str) -> dict[str, bytes]:
+    return {name: read_bytes(Results(store).folder(run) / f"{name}.parquet") for name in TABLES}
+
+
+@pytest.mark.usefixtures("prefect_server")
+def test_a_run_in_a_bucket_has_the_tables_of_a_run_in_a_folder(
+    bucket: str, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    write_category(tmp_path / "tiny", "007", seed=7)
+    write_category(tmp_path / "tiny", "größe 2", train=3, side=52, seed=2)
+    stores = (str(tmp_path / "store"), f"{bucket}/night/store")
+    for store in stores:
+        evaluate(str(tmp_path / "tiny"), store, settings(), run_id="first")
+    folder, url = stores
+    assert tables(folder, "first") == tables(url, "first")
+    for image_id in Results(folder).images()["image_id"]:
+        one, other = (Results(store).anomaly_map("latest", image_id) for store in stores)
+        np.testing.assert_array_equal(one, other)
+
+    evaluate(str(tmp_path / "tiny"), url, settings(), run_id="second")
+    assert Results(url).stages("first")["computed"].sum() > 0
+    assert Results(url).stages("second")["computed"].sum() == 0
+    assert tables(url, "first") == tables(url, "second")
+    assert Results(url).runs()["run"].tolist() == ["first", "second"]
+    assert repair(Store.open(url)) == []
+
+    arguments = ["results", "--table", "images", "--format", "csv", "--run", "first", "--store"]
+    screens = [CliRunner().invoke(app, [*arguments, store]).stdout for store in stores]
+    assert "007/test/square/000.png" in screens[0]
+    assert screens[0] == screens[1]
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_bucket_that_is_not_there_is_one_line() -> None:
+    result = CliRunner().invoke(app, ["results", "--store", "s3://absent/store"])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error: s3://absent/store/store.json cannot be used")
+    assert "AWS_ENDPOINT_URL" in result.stderr
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_demo_is_not_drawn_into_a_bucket(bucket: str) -> None:
+    store = Store.open(f"{bucket}/store", create=True)
+    result = CliRunner().invoke(app, ["demo", "--store", str(store.root)])
+    assert result.exit_code == 2
+    assert "the demo draws its images into a folder" in result.stderr
+    assert [path.name for path in store.entries(store.root)] == ["store.json"]
+    with pytest.raises(RuntimeError, match="name a folder with --store"):
+        draw_dataset(store)
