@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench format clean
+.PHONY: demo test check bench docs picture format clean
 
 demo: $(INSTALLED)
 	$(BIN)/spade demo
@@ -21,6 +21,12 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench.py
+
+docs: $(INSTALLED)
+	$(BIN)/python -m storage.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md
+
+picture: demo
+	$(BIN)/python tests/picture.py spade-store docs/report.png
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .

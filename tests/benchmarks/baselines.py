@@ -15,7 +15,7 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from storage.datasets import Entry, read_image
+from storage.datasets import Dataset, Entry, read_image
 from tasks.core.config import Configuration
 from tasks.core.matching import Pyramid
 from tasks.core.preprocess import preprocess
@@ -95,7 +95,7 @@ def scikit_metrics(
     }
 
 
-def extract_plainly(root: Path, entries: Sequence[Entry], weights: Path, target: Path) -> None:
+def extract_plainly(dataset: Dataset, entries: Sequence[Entry], weights: Path, target: Path) -> None:
     """Features of images one step after the other, batch 16, float32, saved as they are with numpy."""
     network = torchvision.models.wide_resnet50_2()
     network.load_state_dict(torch.load(weights, weights_only=True))
@@ -103,7 +103,7 @@ def extract_plainly(root: Path, entries: Sequence[Entry], weights: Path, target:
     backbone = create_feature_extractor(network.eval(), nodes)
     how = Configuration().preprocessing
     for first in range(0, len(entries), 16):
-        batch = [preprocess(read_image(root, entry), how) for entry in entries[first : first + 16]]
+        batch = [preprocess(read_image(dataset, entry), how) for entry in entries[first : first + 16]]
         with torch.inference_mode():
             found = backbone(torch.from_numpy(np.stack(batch)))
         np.savez(target / f"{first}.npz", **{name: values.numpy() for name, values in found.items()})

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 from unittest import mock
@@ -22,19 +23,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from storage.datasets import Manifest
+from storage.datasets import Dataset, Manifest
 from storage.features import Features
 from storage.layout import Store
 from tasks import score as score_step
 from tasks.core.config import Configuration
 from tasks.core.matching import Pyramid, match
-from tasks.core.metrics import pixel_metrics
+from tasks.core.metrics import pixel_metrics, profiled_pixel_metrics
 from tasks.core.retrieval import build_index, nearest
 from tasks.demo import draw_dataset
 from tasks.extract import extract
 from tasks.index import index
-from tasks.ingest import ingest, prepare
-from tasks.job import Job
+from tasks.ingest import has_bfloat16, ingest, prepare
+from tasks.job import Job, Request
 
 K = 50
 BOTTLE = Path(__file__).parents[3] / "shared" / "data" / "mvtec"
@@ -124,7 +125,7 @@ def deviation(found: NDArray[Any], expected: NDArray[Any]) -> float:
 
 def prepare_features(root: Path, folder: Path, configuration: Configuration) -> tuple[Job, Manifest]:
     """A store with the features of the first category under `root`."""
-    job = prepare.fn(str(root), str(folder), configuration, "bench", "auto", 16)
+    job = prepare.fn(Request(Dataset.at(root), str(folder), configuration, run_id="bench"))
     ingest.fn(job)
     category = job.manifest().categories()[0]
     return job, job.manifest().of(category)
@@ -170,7 +171,7 @@ def broadcast_row(job: Job, manifest: Manifest) -> Row:
 
 
 def growth_rows(job: Job, manifest: Manifest) -> list[Row]:
-    """One test image as K grows, and as the training set grows (embeddings repeated with seeded noise)."""
+    """One test image as K grows, and as the training set grows (images repeated, with noise)."""
     features = Features(job.open_store(), job.feature_key)
     strides, rows = job.configuration.levels, []
     query = features.pyramid(manifest.test()[0].key, strides)
@@ -182,11 +183,19 @@ def growth_rows(job: Job, manifest: Manifest) -> list[Row]:
             rows.append(alone(f"match one image, bilinear, K = {k}", ours))
     embeddings = features.embeddings(keys)
     rng = np.random.default_rng(0)
+    pyramids = score_step.Pyramids(strides, partial(features.pyramid, strides=strides))
     for size in (100, 1_000, 10_000):
-        drawn = embeddings[rng.integers(0, len(keys), size)]
+        numbers = rng.integers(0, len(keys), size)
+        drawn = embeddings[numbers]
         faiss_index = build_index(drawn + rng.normal(0, 0.01, drawn.shape).astype(np.float32))
         ours = measure(lambda i=faiss_index: nearest(i, embeddings[:1], K), repeat=5)  # type: ignore[misc]
         rows.append(alone(f"retrieve one image's {K} nearest of {size}", ours))
+        squared, positions = ours.result
+        train = [keys[number] for number in numbers]
+        test = manifest.test()[0].key
+        found = (squared[0], positions[0], train, pyramids, job.device)
+        stage = partial(score_step.score_image, [job.configuration], test, *found)
+        rows.append(alone(f"score one image, {size} training images", measure(stage, repeat=2)))
     return rows
 
 
@@ -216,14 +225,16 @@ def metrics_rows() -> list[Row]:
             "pixel metrics, 100 maps at 256x256", "scikit-learn, PRO by 200 thresholds", ours, theirs, 5, off
         )
     ]
-    large = measure(lambda: pixel_metrics(pair(number, 1024) for number in range(117)))
-    return [*rows, alone("pixel metrics, 117 maps at 1024x1024", large)]
+    large = measure(lambda: profiled_pixel_metrics(pair(number, 1024) for number in range(117)))
+    return [*rows, alone("pixel metrics and profile, 117 maps at 1024x1024", large)]
 
 
-def extraction_rows(root: Path, jobs: Sequence[Job], manifest: Manifest, folder: Path) -> list[Row]:
+def extraction_rows(jobs: Sequence[Job], manifest: Manifest, folder: Path) -> list[Row]:
     """Decode, preprocess, forward and write of a category, against one step after the other."""
     entries = [*manifest.train(), *manifest.test()][:64]
-    theirs = measure(lambda: baselines.extract_plainly(root, entries, Path(jobs[0].weights_file), folder))
+    theirs = measure(
+        lambda: baselines.extract_plainly(jobs[0].dataset, entries, Path(jobs[0].weights_file), folder)
+    )
     count = len(manifest.train()) + len(manifest.test())
     scaled = Measured(theirs.seconds * count / len(entries), theirs.peak_mib, None)
     rows = []
@@ -241,21 +252,24 @@ def stage_row(job: Job, manifest: Manifest) -> Row:
     ours = measure(lambda: score_step.score.fn(job, category, {}))
     count, few = len(manifest.test()), 16
 
-    def by_faiss(query: Pyramid, gallery: Any, **_: Any) -> list[NDArray[np.float32]]:
+    def by_faiss(query: Pyramid, gallery: Any, *_: Any, **__: Any) -> list[list[NDArray[np.float32]]]:
         squared = baselines.faiss_concatenated(query, list(gallery), "nearest")
-        return [squared.reshape(*np.shape(query[0])[:2], 1)]
+        return [[squared.reshape(*np.shape(query[0])[:2], 1)]]
 
     features = Features(job.open_store(), job.feature_key)
     train = [entry.key for entry in manifest.train()]
     faiss_index = build_index(features.embeddings(train))
 
     def theirs_stage() -> None:
-        load = score_step.cached_pyramids(features, job.configuration.levels, train[0], job.memory_gib)
+        settings = job.configuration
+        pyramids = score_step.cached_pyramids(features, settings.levels, train[0], job.memory_gib)
         for entry in manifest.test()[:few]:
             squared, positions = nearest(faiss_index, features.embeddings([entry.key]), K)
-            score_step.score_image(job, entry.key, squared[0], positions[0], train, load)
+            score_step.score_image(
+                [settings], entry.key, squared[0], positions[0], train, pyramids, job.device
+            )
 
-    with mock.patch.object(score_step, "match", by_faiss):
+    with mock.patch.object(score_step, "match_each", by_faiss):
         theirs = measure(theirs_stage)
     scaled = Measured(theirs.seconds * count / few, theirs.peak_mib, None)
     return compare(
@@ -283,8 +297,11 @@ def main(target: Path) -> None:
         torch.save(torchvision.models.wide_resnet50_2().state_dict(), weights)
         wide = Configuration(weights=str(weights))
         job, manifest = prepare_features(root, folder / "wide", wide)
-        quick, _ = prepare_features(root, folder / "quick", replace(wide, precision="bfloat16"))
-        rows += extraction_rows(root, (quick, job), manifest, folder)
+        jobs = [job]
+        if has_bfloat16():  # elsewhere it is emulated, a hundred times slower
+            quick, _ = prepare_features(root, folder / "quick", replace(wide, precision="bfloat16"))
+            jobs.insert(0, quick)
+        rows += extraction_rows(jobs, manifest, folder)
         wanted = {"nearest": 25.0, "bilinear": 8.0, "average": 1.1}
         rows += matching_rows("wide_resnet50_2, random weights", job, manifest, wanted)
     target.parent.mkdir(parents=True, exist_ok=True)
