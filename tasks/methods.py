@@ -18,7 +18,7 @@ from storage.layout import digest
 from storage.schemas import SPADE
 from storage.scores import ImageScore, Scores
 from storage.states import has_state, read_state, write_state
-from tasks.core.config import Configuration
+from tasks.core.config import Configuration, ConfigurationError
 from tasks.core.methods.interface import Method, Scorer, State, Training
 from tasks.core.methods.registry import describe_method, method_label, parse_method
 from tasks.core.metrics import map_score
@@ -37,6 +37,30 @@ def known_methods(names: Sequence[str]) -> tuple[str, ...]:
     """
     found = (name if name == SPADE else method_label(parse_method(name)) for name in names)
     return tuple(dict.fromkeys(found))
+
+
+def check_levels(methods: Sequence[str], settings: Configuration) -> None:
+    """Check that the backbone has the levels that the methods read.
+
+    Raises:
+        ConfigurationError: it does not; the message says how the method is named to read what there is.
+    """
+    for name in methods:
+        method = None if name == SPADE else parse_method(name)
+        if method is None or set(method.strides) <= set(settings.strides):
+            continue
+        setting: dict[str, Any] = {"strides": settings.strides}
+        if "strides" not in describe_method(method):
+            setting = {"stride": min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))}
+        usable = method_label(replace(method, **setting))  # type: ignore[type-var]  # methods are dataclasses
+        raise ConfigurationError(
+            f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
+            f"{_listed(settings.strides)}: name it as --method '{usable}'"
+        )
+
+
+def _listed(strides: Sequence[int]) -> str:
+    return ", ".join(str(stride) for stride in strides)
 
 
 @step

@@ -30,19 +30,37 @@ RESNETS = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
-BACKBONES = (*RESNETS, EFFICIENTNET_LITE0)
 INPUT_SIZE = 224
-STRIDES = (4, 8, 16)
+STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
-
 
 class ConfigurationError(ValueError):
     """A setting out of its range; the message names it, its value and what it may be."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a network brings to a configuration.
+
+    Attributes:
+        library: which it is from.
+        grids: stride and cells a side of each level, finest first.
+        mean: of the channels of its input, scaled to 0..1.
+        std: of these channels.
+    """
+
+    library: Literal["torchvision", "timm"]
+    grids: tuple[tuple[int, int], ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+_GRIDS = tuple((stride, INPUT_SIZE // stride) for stride in STRIDES)
+_RESNET = Traits("torchvision", _GRIDS, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_LITE0 = Traits("timm", _GRIDS, (127 / 255,) * 3, (128 / 255,) * 3)
 
 
 @dataclass(frozen=True)
@@ -64,10 +82,11 @@ class Configuration:
     """One way to compute scores; the defaults are those of the paper (arXiv 2005.02357v3, section 4).
 
     Attributes:
-        backbone: a network pretrained on ImageNet.
+        backbone: name of a network; torchvision's, if it has one of this name, or else timm's.
         weights: file of its state dict; None for the published weights.
         protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224.
-        levels: strides of the pyramid's levels that are matched, finest first.
+        levels: strides of the pyramid's levels that are matched, finest first; () becomes all that the
+            backbone has, 4, 8 and 16 of a ResNet.
         k_image: neighbours averaged in the image score (equation 2).
         k_gallery: training images whose patches form the gallery.
         gallery: which those are, "nearest" to the test image (section 3.1) or "random".
@@ -88,7 +107,7 @@ class Configuration:
     backbone: str = "wide_resnet50_2"
     weights: str | None = None
     protocol: Protocol = "paper"
-    levels: tuple[int, ...] = STRIDES
+    levels: tuple[int, ...] = ()
     k_image: int = 50
     k_gallery: int = 50
     gallery: Gallery = "nearest"
@@ -106,7 +125,6 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Check each setting; ConfigurationError names the first that is wrong."""
-        _one_of("backbone", self.backbone, BACKBONES)
         _one_of("protocol", self.protocol, get_args(Protocol))
         _one_of("fusion", self.fusion, get_args(Fusion))
         _one_of("upsampling", self.upsampling, get_args(Upsampling))
@@ -125,20 +143,28 @@ class Configuration:
                 f"sigma is {self.sigma!r}: it is a number of pixels from 0 (no filter) "
                 f"to below the metric resolution, {self.metric_resolution}"
             )
-        if not self.levels:
-            raise ConfigurationError("levels is empty: name at least one of " + _listed(STRIDES))
+        grids = dict(self._traits.grids)
         for level in self.levels:
-            _one_of("level", level, STRIDES)
-        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
+            if level not in grids:
+                raise ConfigurationError(f"level is {level!r}: {self.backbone} has {_listed(self.strides)}")
+        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))) or self.strides)
         coarsest = self.levels[-1] if self.fusion == "average" else self.levels[0]
-        _whole("kappa", self.kappa, 1, (INPUT_SIZE // coarsest) ** 2)
+        _whole("kappa", self.kappa, 1, grids[coarsest] ** 2)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of all levels that the backbone has, finest first."""
+        return tuple(stride for stride, _ in self._traits.grids)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What an image goes through before the backbone."""
-        lite = self.backbone == EFFICIENTNET_LITE0
-        mean, std = (_LITE_MEAN, _LITE_STD) if lite else (_IMAGENET_MEAN, _IMAGENET_STD)
+        mean, std = self._traits.mean, self._traits.std
         return Preprocessing(256 if self.protocol == "paper" else INPUT_SIZE, INPUT_SIZE, mean, std)
+
+    @property
+    def _traits(self) -> Traits:
+        return traits(self.backbone)
 
     def feature_description(self, weights_sha256: str) -> dict[str, Any]:
         """All that determines the features of an image."""
@@ -147,7 +173,7 @@ class Configuration:
             "backbone": self.backbone,
             "weights_sha256": weights_sha256,
             "preprocessing": dataclasses.asdict(self.preprocessing),
-            "levels": list(STRIDES),
+            "levels": list(self.strides),
             "dtype": self.dtype,
             "precision": self.precision,
         }
@@ -167,6 +193,21 @@ class Configuration:
     def description(self) -> dict[str, Any]:
         """Every setting by name."""
         return dataclasses.asdict(self)
+
+
+def traits(backbone: str) -> Traits:
+    """What a network brings; of those that are not known here, the libraries are asked, which takes seconds.
+
+    Raises:
+        ConfigurationError: there is no such network, or it cannot be used.
+    """
+    if backbone in RESNETS:
+        return _RESNET
+    if backbone == EFFICIENTNET_LITE0:
+        return _LITE0
+    from tasks.core.networks import find_traits
+
+    return find_traits(backbone)
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:
