@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,7 @@ def _download(backbone: str) -> Path:
     names = _hub_files(published)
     if not names:
         raise ConfigurationError(f"backbone is {backbone!r}: no weights of it are published: {_REMEDY}")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # not each of its attempts
     for name in names:
         try:
             return Path(hf_hub_download(published.hf_hub_id, name))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.config import EFFICIENTNET_LITE0, ConfigurationError, Precision
-from tasks.core.networks import make_network, with_levels
+from tasks.core.networks import from_other_names, make_network, with_levels
 
 
 class Backbone(nn.Module):
@@ -29,7 +29,7 @@ class Backbone(nn.Module):
         """
         super().__init__()
         network = make_network(name)
-        _load(network, name, state_dict, by_order=name == EFFICIENTNET_LITE0)
+        _load(network, name, state_dict)
         pyramid: Any = with_levels(name, network).requires_grad_(False)
         self._network = pyramid.to(device, memory_format=torch.channels_last)
         self._device = torch.device(device)
@@ -53,13 +53,11 @@ class Backbone(nn.Module):
         return embeddings[:count].float().cpu(), channel_last
 
 
-def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any], *, by_order: bool) -> None:
-    """Load strictly; `by_order` lets weights of the same shapes have other names."""
+def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> None:
+    """Load strictly what has the network's names, or what can be given them."""
     expected = network.state_dict()
-    if by_order and [tuple(v.shape) for v in expected.values()] == [
-        tuple(v.shape) for v in state_dict.values()
-    ]:
-        state_dict = dict(zip(expected, state_dict.values(), strict=True))
+    if expected.keys() != state_dict.keys():
+        state_dict = _renamed(network, name, state_dict)
     wrong = [
         key
         for key in sorted(expected.keys() | state_dict.keys())
@@ -71,3 +69,12 @@ def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any], *, by_or
             f"the first {wrong[0]!r}: name the state dict of this backbone with --weights"
         )
     network.load_state_dict(dict(state_dict))
+
+
+def _renamed(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """EfficientNet-Lite0's installed weights are in timm's order; timm knows other names of its networks'."""
+    if name != EFFICIENTNET_LITE0:
+        return from_other_names(network, state_dict)
+    expected = network.state_dict()
+    shapes = [[tuple(values.shape) for values in each.values()] for each in (expected, state_dict)]
+    return dict(zip(expected, state_dict.values(), strict=True)) if shapes[0] == shapes[1] else state_dict

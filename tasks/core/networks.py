@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
@@ -76,6 +77,21 @@ def make_network(name: str) -> nn.Module:
     except TypeError as error:
         raise _unusable(name, f"it takes images of {side} pixels only, not of {INPUT_SIZE}") from error
     return network.eval()
+
+
+def from_other_names(network: nn.Module, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Weights as their authors published them, with the names that timm gives them in its network.
+
+    Those that timm cannot convert, and those of torchvision, are returned as they are.
+    """
+    convert = getattr(sys.modules[type(network).__module__], "checkpoint_filter_fn", None)
+    if convert is None:
+        return state_dict
+    try:
+        converted: Mapping[str, Any] = convert(dict(state_dict), network)
+    except Exception:  # it raises what it likes about weights of another network
+        return state_dict
+    return converted
 
 
 def with_levels(name: str, network: nn.Module) -> nn.Module:
