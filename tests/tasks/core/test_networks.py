@@ -15,7 +15,7 @@ DINOV2 = "vit_small_patch14_dinov2"
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    return torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
 def seeded(name: str) -> tuple[Any, Backbone]:
@@ -46,9 +46,9 @@ def test_the_levels_of_each_family_are_its_maps_by_stride(
     _, backbone = seeded(name)
     embeddings, found = backbone(images)
     assert library_of(name) == library
-    assert embeddings.shape == (2, dimensions)
+    assert embeddings.shape == (3, dimensions)
     assert {stride: tuple(level.shape) for stride, level in found.items()} == {
-        stride: (2, side, side, channels) for stride, (side, channels) in levels.items()
+        stride: (3, side, side, channels) for stride, (side, channels) in levels.items()
     }
     assert find_traits(name).grids == tuple((stride, side) for stride, (side, _) in levels.items())
     _, alone = backbone(images[:1])
