@@ -87,7 +87,10 @@ def _configuration(
     ] = _DEFAULTS.backbone,
     weights: Annotated[str | None, typer.Option(help="File of a state dict.")] = None,
     protocol: Annotated[
-        str, typer.Option(help="paper: resize 256, centre crop 224. full: the whole image.")
+        str,
+        typer.Option(
+            help="paper: resize 256, centre crop 224. full, full256: the whole image, to 224 or 256."
+        ),
     ] = _DEFAULTS.protocol,
     level: Annotated[
         list[int] | None, typer.Option(help="Stride of a pyramid level to match; repeatable. Default 4 8 16.")

@@ -283,7 +283,12 @@ RUN = pa.schema(
         _field("set_aside", pa.int64(), "files set aside", nullable=False),
         _field("methods", pa.list_(pa.string()), "that were evaluated"),
         _field("backbone", pa.string(), "network", nullable=False),
-        _field("protocol", pa.string(), "paper: resize 256, crop 224; full: resize 224", nullable=False),
+        _field(
+            "protocol",
+            pa.string(),
+            "paper: resize 256, crop 224; full: resize 224; full256: resize 256",
+            nullable=False,
+        ),
         _field("levels", pa.list_(pa.int32()), "strides of the levels matched", nullable=False),
         _field("k_image", pa.int64(), "as asked for", nullable=False),
         _field("k_gallery", pa.int64(), "as asked for", nullable=False),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-Protocol = Literal["paper", "full"]
+Protocol = Literal["paper", "full", "full256"]
 Fusion = Literal["concatenate", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 Distance = Literal["squared", "euclidean"]
@@ -31,7 +31,6 @@ RESNETS = (
     "wide_resnet101_2",
 )
 BACKBONES = (*RESNETS, EFFICIENTNET_LITE0)
-INPUT_SIZE = 224
 STRIDES = (4, 8, 16)
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
@@ -39,6 +38,11 @@ DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is 
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+_GEOMETRIES: Mapping[Protocol, tuple[int, int]] = {  # of each protocol: resize and crop, pixels
+    "paper": (256, 224),
+    "full": (224, 224),
+    "full256": (256, 256),
+}
 
 
 class ConfigurationError(ValueError):
@@ -66,7 +70,8 @@ class Configuration:
     Attributes:
         backbone: a network pretrained on ImageNet.
         weights: file of its state dict; None for the published weights.
-        protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224.
+        protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224, and
+            "full256" to 256, as the paper does frames of ShanghaiTech Campus.
         levels: strides of the pyramid's levels that are matched, finest first.
         k_image: neighbours averaged in the image score (equation 2).
         k_gallery: training images whose patches form the gallery.
@@ -131,14 +136,14 @@ class Configuration:
             _one_of("level", level, STRIDES)
         object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
         coarsest = self.levels[-1] if self.fusion == "average" else self.levels[0]
-        _whole("kappa", self.kappa, 1, (INPUT_SIZE // coarsest) ** 2)
+        _whole("kappa", self.kappa, 1, (self.preprocessing.crop // coarsest) ** 2)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What an image goes through before the backbone."""
         lite = self.backbone == EFFICIENTNET_LITE0
         mean, std = (_LITE_MEAN, _LITE_STD) if lite else (_IMAGENET_MEAN, _IMAGENET_STD)
-        return Preprocessing(256 if self.protocol == "paper" else INPUT_SIZE, INPUT_SIZE, mean, std)
+        return Preprocessing(*_GEOMETRIES[self.protocol], mean, std)
 
     def feature_description(self, weights_sha256: str) -> dict[str, Any]:
         """All that determines the features of an image."""

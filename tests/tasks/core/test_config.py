@@ -41,6 +41,7 @@ def test_the_defaults_are_the_papers() -> None:
         ({"k_gallery": 2.5}, "k_gallery is 2.5"),
         ({"kappa": 0}, "kappa is 0: it is a whole number, from 1 to 3136"),
         ({"kappa": 197, "fusion": "average"}, "from 1 to 196"),
+        ({"kappa": 5000, "protocol": "full256"}, "from 1 to 4096"),
         ({"sigma": -1.0}, "sigma is -1.0"),
         ({"sigma": float("nan")}, "sigma is nan"),
         ({"sigma": float("inf")}, "sigma is inf"),
@@ -74,6 +75,7 @@ def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
     for other in (
         {"backbone": "resnet50"},
         {"protocol": "full"},
+        {"protocol": "full256"},
         {"dtype": "float32"},
         {"precision": "bfloat16"},
     ):
