@@ -6,15 +6,13 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
+from flows.category import extract_and_index, failure_reason
 from flows.runners import task_runner
 from storage.datasets import Dataset
-from storage.errors import DatasetError, StoreError
 from storage.layout import DEFAULT_STORE
 from storage.schemas import SPADE
 from tasks.artifacts import publish_summary
-from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration, ConfigurationError
-from tasks.extract import extract
-from tasks.index import index
+from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration
 from tasks.ingest import ingest, prepare
 from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request
 from tasks.methods import score_method
@@ -95,14 +93,9 @@ def evaluate_category(job: Job, category: str) -> Outcome:
     """One category from images to metrics; what stops it is its result, and stops no other."""
     excluded: dict[str, str] = {}
     try:
-        manifest = job.manifest().of(category)
-        manifest.check()
-        extraction = extract(job, category)
-        excluded = extraction.excluded
-        manifest.exclude(excluded).check()
-        shared = [extraction.stage, index(job, category, excluded)]
+        shared = extract_and_index(job, category, excluded)
     except Exception as error:
-        return failure(job, category, _reason(error, category), excluded, job.methods)
+        return failure(job, category, failure_reason(error, category), excluded, job.methods)
     outcomes = [_evaluate_method(job, category, excluded, method) for method in job.methods]
     reasons = [outcome.reason for outcome in outcomes if outcome.reason is not None]
     return Outcome(
@@ -123,15 +116,4 @@ def _evaluate_method(job: Job, category: str, excluded: Mapping[str, str], metho
             scored = score_method(job, category, excluded, method)
         return summarize(job, category, excluded, scored, method)
     except Exception as error:
-        return failure(job, category, _reason(error, category), excluded, [method])
-
-
-def _reason(error: Exception, category: str) -> str:
-    """Log what stopped a category and say it; ConfigurationError concerns every category, and is raised."""
-    if isinstance(error, ConfigurationError):
-        raise error
-    if isinstance(error, DatasetError | StoreError):
-        LOGGER.error("category %s failed: %s", category, error)
-        return str(error)
-    LOGGER.error("category %s failed", category, exc_info=error)
-    return f"{type(error).__name__}: {error}"
+        return failure(job, category, failure_reason(error, category), excluded, [method])

@@ -7,9 +7,8 @@ from typing import Literal
 
 from prefect import flow
 
-from flows.evaluate import evaluate
-from flows.registered import Entry, evaluate_registered
-from flows.runners import Kind, task_runner
+from flows.registered import BadEntriesError, Entry, evaluate_registered, evaluation
+from flows.runners import Kind
 from storage.layout import DEFAULT_STORE, Store
 from storage.location import DEFAULT_REGISTRY
 from storage.lock import BusyError, exclusive
@@ -26,13 +25,8 @@ NAME = "nightly"
 WhenBusy = Literal["leave", "wait"]
 
 
-class BadNightError(RuntimeError):
-    """Something failed or got worse; what could be evaluated is published."""
-
-    def __init__(self, entries: Sequence[Entry]) -> None:
-        """Say of each entry that is not good why."""
-        self.entries = entries
-        super().__init__("; ".join(entry.complaint for entry in entries if not entry.is_good))
+class BadNightError(BadEntriesError):
+    """Something failed or got worse."""
 
 
 @flow(name=NAME)
@@ -59,13 +53,15 @@ def nightly(
     """
     if when_busy not in ("leave", "wait"):
         raise ConfigurationError(f"when-busy is {when_busy!r}: it is leave or wait")
-    evaluate_all = evaluate.with_options(task_runner=task_runner(runner, parallel, dask_address))
-    settings = {
-        "device": device,
-        "batch_size": batch_size,
-        "memory_gib": memory_gib / parallel if runner == "threads" else memory_gib,
-        "tolerance": tolerance,
-    }
+    evaluate = evaluation(
+        runner,
+        dask_address,
+        parallel,
+        memory_gib,
+        device=device,
+        batch_size=batch_size,
+        tolerance=tolerance,
+    )
     opened, known = Store.open(store, create=True), read_registry(registry)
     for name in datasets:
         if name not in known.errors:
@@ -74,13 +70,13 @@ def nightly(
         with exclusive(opened, NAME, wait=when_busy == "wait"), recorded(opened, NAME):
             for run in publish_interrupted(opened, f"{NAME}-"):
                 LOGGER.warning("run %s was interrupted: what it finished is used, the rest is done now", run)
-            entries = list(evaluate_registered(evaluate_all, known, datasets, store, settings, NAME))
+            entries = list(evaluate_registered(evaluate, known, datasets, store, NAME))
     except BusyError as error:
         LOGGER.warning("%s; this one leaves", error)
         return []
     publish_markdown(NAME, markdown(entries))
-    if not all(entry.is_good for entry in entries):
-        raise BadNightError(entries)
+    if bad := [entry for entry in entries if not entry.is_good]:
+        raise BadNightError(entries, bad)
     return entries
 
 

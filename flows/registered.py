@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from prefect import Flow
-
-from flows.evaluate import IncompleteRunError
+from flows.evaluate import IncompleteRunError, evaluate
+from flows.runners import Kind, task_runner
 from storage.registry import Registry
 from storage.results import Results
 from tasks.compare import counts
@@ -53,13 +53,30 @@ class Entry:
         return f"{self.dataset} {self.configuration}: {', '.join(reasons)}"
 
 
+class BadEntriesError(RuntimeError):
+    """Something is not as it should be; what could be evaluated is published."""
+
+    def __init__(self, entries: Sequence[Entry], bad: Iterable[Entry]) -> None:
+        """Keep all `entries`, and say of the `bad` ones why they are."""
+        self.entries = entries
+        super().__init__("; ".join(entry.complaint for entry in bad))
+
+
+def evaluation(
+    runner: Kind, dask_address: str | None, parallel: int, memory_gib: float, **settings: Any
+) -> Callable[..., str]:
+    """The flow `evaluate` with these settings; categories side by side on one machine share its memory.
+
+    Raises:
+        ConfigurationError: a value out of its range.
+    """
+    flow = evaluate.with_options(task_runner=task_runner(runner, parallel, dask_address))
+    share = memory_gib / parallel if dask_address is None else memory_gib
+    return partial(flow, memory_gib=share, **settings)
+
+
 def evaluate_registered(
-    evaluate: Flow[..., str],
-    registry: Registry,
-    datasets: Sequence[str],
-    store: str,
-    settings: Mapping[str, Any],
-    prefix: str,
+    evaluate: Callable[..., str], registry: Registry, datasets: Sequence[str], store: str, prefix: str
 ) -> Iterator[Entry]:
     """Evaluate the datasets, or all, with each of their configurations, as runs of that prefix.
 
@@ -82,14 +99,7 @@ def evaluate_registered(
             run_id = re.sub(r"[^\w.-]", "_", f"{now}-{name}-{title}", flags=re.ASCII)[:100]
             reason, run = None, None
             try:
-                run = evaluate(
-                    registered.dataset,
-                    store,
-                    configuration,
-                    registered.categories,
-                    run_id,
-                    **settings,
-                )
+                run = evaluate(registered.dataset, store, configuration, registered.categories, run_id)
             except IncompleteRunError as error:
                 run, reason = error.run_id, str(error)
             except Exception as error:  # the next entry may be whole

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.evaluate import evaluate
-from flows.registered import Entry, evaluate_registered
-from flows.runners import Kind, task_runner
+from flows.registered import BadEntriesError, Entry, evaluate_registered, evaluation
+from flows.runners import Kind
 from storage.layout import DEFAULT_STORE, Store
 from storage.location import DEFAULT_REGISTRY
 from storage.registry import read_registry
@@ -19,13 +18,8 @@ from tasks.job import DEFAULT_BATCH_SIZE
 NAME = "reprocess"
 
 
-class IncompleteReprocessingError(RuntimeError):
+class IncompleteReprocessingError(BadEntriesError):
     """A configuration could not be evaluated, in whole or in part."""
-
-    def __init__(self, entries: list[Entry]) -> None:
-        """Say of each that failed why."""
-        self.entries = entries
-        super().__init__("; ".join(entry.complaint for entry in entries if entry.reason is not None))
 
 
 @flow(name=NAME)
@@ -49,15 +43,14 @@ def reprocess(
         DatasetError: nothing is registered by that name, or it cannot be read.
         IncompleteReprocessingError: a configuration failed, in whole or in part.
     """
-    evaluate_all = evaluate.with_options(task_runner=task_runner(runner, parallel, dask_address))
+    evaluate = evaluation(runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size)
     Store.open(store, create=True)
     known = read_registry(registry)
     known.entry(dataset)
-    settings = {"device": device, "batch_size": batch_size, "memory_gib": memory_gib}
-    entries = list(evaluate_registered(evaluate_all, known, [dataset], store, settings, NAME))
+    entries = list(evaluate_registered(evaluate, known, [dataset], store, NAME))
     publish_markdown(NAME, _markdown(store, entries))
-    if any(entry.reason is not None for entry in entries):
-        raise IncompleteReprocessingError(entries)
+    if bad := [entry for entry in entries if entry.reason is not None]:
+        raise IncompleteReprocessingError(entries, bad)
     return entries
 
 

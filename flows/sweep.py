@@ -8,14 +8,12 @@ from typing import Any
 
 from prefect import flow
 
+from flows.category import extract_and_index, failure_reason
 from flows.evaluate import IncompleteRunError
 from storage.datasets import Dataset
-from storage.errors import DatasetError, StoreError
 from storage.layout import DEFAULT_STORE
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
+from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.grid import grid
-from tasks.extract import extract
-from tasks.index import index
 from tasks.ingest import prepare
 from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request, Stage
 from tasks.progress import LOGGER
@@ -79,30 +77,17 @@ def evaluate_points(job: Job, configurations: Sequence[Configuration]) -> str:
 
 def _category(points: Sequence[Job], category: str) -> list[Outcome]:
     """One category from images to the metrics of each point; what stops it stops no other category."""
-    first = points[0]
     excluded: dict[str, str] = {}
     try:
-        manifest = first.manifest().of(category)
-        manifest.check()
-        extraction = extract(first, category)
-        excluded = extraction.excluded
-        manifest.exclude(excluded).check()
-        indexed = index(first, category, excluded)
+        shared = extract_and_index(points[0], category, excluded)
         scored = score_points(points, category, excluded)
-        outcomes = []
-        for number, (point, scored_stage) in enumerate(zip(points, scored, strict=True)):
-            stages = [*(_of_point(stage, number) for stage in (extraction.stage, indexed)), scored_stage]
-            outcomes.append(summarize(point, category, excluded, stages))
-        return outcomes
-    except ConfigurationError:  # concerns every category
-        raise
-    except (DatasetError, StoreError) as error:
-        LOGGER.error("category %s failed: %s", category, error)
-        reason = str(error)
+        return [
+            summarize(point, category, excluded, [*(_of_point(each, number) for each in shared), stage])
+            for number, (point, stage) in enumerate(zip(points, scored, strict=True))
+        ]
     except Exception as error:
-        LOGGER.exception("category %s failed", category)
-        reason = f"{type(error).__name__}: {error}"
-    return [failure(point, category, reason, excluded) for point in points]
+        reason = failure_reason(error, category)
+        return [failure(point, category, reason, excluded) for point in points]
 
 
 def _of_point(stage: Stage, number: int) -> Stage:

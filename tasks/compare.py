@@ -21,7 +21,7 @@ from tasks.core.config import DEFAULT_TOLERANCE, Configuration
 from tasks.verdicts import Category, Row, about, compare_category, method_of
 
 _LOOK_BACK = 10  # runs searched for one that has a category
-_TABLES = ("categories", "images", "manifest")
+COMPARED_TABLES = ("categories", "images", "manifest")
 _COLUMNS = (
     "verdict",
     "category",
@@ -66,7 +66,7 @@ class Side:
     def read(cls, results: Results, run: str) -> Side:
         """A published run."""
         (record,) = results.rows("run", run)
-        return cls.of(run, record, {name: results.rows(name, run) for name in _TABLES})
+        return cls.of(run, record, {name: results.rows(name, run) for name in COMPARED_TABLES})
 
 
 def configuration_key(configuration: Configuration) -> str:

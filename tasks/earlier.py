@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,45 +21,52 @@ _GALLERY = ("gallery", TRAIN)
 
 
 class EarlierScores:
-    """Scores with the same features and settings as a description, whose training images are others.
+    """The scores in a store, by what they were computed with; their descriptions are read once.
 
     Scores depend on an image's nearest training images alone: where these are the same, so are the scores.
     """
 
-    def __init__(self, store: Store, description: Mapping[str, Any]) -> None:
-        """Look among the store's scores for those described alike but for the training images."""
+    def __init__(self, store: Store) -> None:
+        """Look among the scores of this store."""
         self._store = store
-        self._description = json.loads(json.dumps(description))
 
-    def __bool__(self) -> bool:
-        """Whether there are any."""
-        return bool(self._others)
+    def alike(self, description: Mapping[str, Any]) -> list[Alike]:
+        """Those with the features and settings described, and with any training images."""
+        if "random_gallery_seed" in description:  # drawn from all training images
+            return []
+        wanted = _without_gallery(json.loads(json.dumps(description)))
+        return [
+            Alike(Scores(self._store, name), other[TRAIN])
+            for name, other in self._descriptions.items()
+            if TRAIN in other and _without_gallery(other) == wanted
+        ]
+
+    @cached_property
+    def _descriptions(self) -> dict[str, dict[str, Any]]:
+        groups = self._store.holding(self._store.scores(), "group.json")
+        contents = self._store.read_all([group / "group.json" for group in groups])
+        return {group.name: json.loads(content) for group, content in zip(groups, contents, strict=True)}
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Scores, and the training images that their neighbors are positions in."""
+
+    scores: Scores
+    train: list[str]
 
     def find(
         self, key: str, train: Sequence[str], positions: Sequence[int]
     ) -> tuple[ImageScore, NDArray[np.float32]] | None:
         """Record and map of an image whose nearest training images are `positions` of `train`, or None."""
-        neighbors = [train[position] for position in positions]
-        for scores, images in self._others:
-            if key in scores:
-                record = scores.read(key)
-                if [images[position] for position in record.neighbors] == neighbors:
-                    with suppress(DamagedStoreError):
-                        return replace(record, neighbors=list(positions)), scores.anomaly_map(key)
+        if key not in self.scores:
+            return None
+        record = self.scores.read(key)
+        if [self.train[position] for position in record.neighbors] != [train[each] for each in positions]:
+            return None
+        with suppress(DamagedStoreError):
+            return replace(record, neighbors=list(positions)), self.scores.anomaly_map(key)
         return None
-
-    @cached_property
-    def _others(self) -> list[tuple[Scores, list[str]]]:
-        if "random_gallery_seed" in self._description:  # drawn from all training images
-            return []
-        groups = self._store.holding(self._store.scores(), "group.json")
-        contents = self._store.read_all([group / "group.json" for group in groups])
-        found = []
-        for group, content in zip(groups, contents, strict=True):
-            other = json.loads(content)
-            if TRAIN in other and _without_gallery(other) == _without_gallery(self._description):
-                found.append((Scores(self._store, group.name), other[TRAIN]))
-        return found
 
 
 def _without_gallery(description: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,10 +11,8 @@ from storage.layout import Store
 from storage.schemas import COMPARED, METHOD_COMPARISONS
 from storage.tables import table_of
 from tasks.compare import Side
-from tasks.core.uncertainty import pixel_intervals, rocauc_difference
-from tasks.verdicts import Category, Row, method_of, profile_of, verdict
-
-_PIXEL = {"pixel_rocauc": "rocauc", "pro": "pro"}
+from tasks.core.uncertainty import Difference, Interval
+from tasks.verdicts import Category, Row, image_difference, method_of, pixel_intervals_of, verdict
 
 
 def compare_methods(store: Store, side: Side, *, seed: int = 0) -> pa.Table:
@@ -42,14 +40,18 @@ def _compare(store: Store, pair: Sequence[Category], seed: int) -> Iterator[Row]
         "method": method_of(method.row),
         "reference": method_of(reference.row),
     }
-    pixel = _pixel_rows(store, method, reference, seed)
+    pixel: dict[str, Interval | str] = {}
     for metric in COMPARED:
         missing = [each for each in pair if each.row.get(metric) is None]
+        found: Difference | Interval | str
         if missing:
-            found = _unknown(_why(missing[0], metric))
+            found = _why(missing[0], metric)
+        elif metric.startswith("image"):
+            found = image_difference(method, reference, metric)
         else:
-            found = pixel[metric] if metric in _PIXEL else _image_row(method, reference, metric)
-        yield about | {"metric": metric} | found
+            pixel = pixel or pixel_intervals_of(store, method, reference, seed)
+            found = pixel[metric]
+        yield about | {"metric": metric} | _found(pair, metric, found)
 
 
 def _why(category: Category, metric: str) -> str:
@@ -60,43 +62,11 @@ def _why(category: Category, metric: str) -> str:
     )
 
 
-def _image_row(method: Category, reference: Category, metric: str) -> Row:
-    column = metric.replace("image_rocauc", "score")
-    scores, anomalous = method.scores(column)
-    others, _ = reference.scores(column)
-    try:
-        found = rocauc_difference(scores, others, anomalous)
-    except ValueError as error:
-        return _unknown(f"chance cannot be told: {error}")
-    interval = found.low, found.high
-    return _row(found.value, interval) | {"p_value": found.p_value}
-
-
-def _pixel_rows(store: Store, method: Category, reference: Category, seed: int) -> dict[str, Row]:
-    """Rows by metric of those that both have."""
-    names = {
-        metric: name
-        for metric, name in _PIXEL.items()
-        if method.row.get(metric) is not None and reference.row.get(metric) is not None
-    }
-    if not names:
-        return {}
-    differences = {name: method.row[metric] - reference.row[metric] for metric, name in names.items()}
-    profile, other = profile_of(store, method), profile_of(store, reference)
-    if profile is None or other is None:
-        return {metric: _unknown("scores are no longer in the store") for metric in names}
-    found = pixel_intervals(differences, profile, other, seed=seed)
-    if found is None:
-        reason = "chance cannot be told: one kind of test image, with or without a region, has a single one"
-        return {metric: _unknown(reason) for metric in names}
-    return {metric: _row(differences[name], found[name]) for metric, name in names.items()}
-
-
-def _row(difference: float, interval: tuple[float, float]) -> Row:
-    low, high = interval
+def _found(pair: Sequence[Category], metric: str, found: Difference | Interval | str) -> Row:
+    if isinstance(found, str):
+        return {"verdict": "not comparable", "reason": found}
+    test = {"p_value": found.p_value} if isinstance(found, Difference) else {}
+    low, high = interval = (found.low, found.high) if isinstance(found, Difference) else found
+    difference = pair[0].row[metric] - pair[1].row[metric]
     ends = {"difference": difference, "low": low, "high": high}
-    return ends | {"verdict": verdict(difference, interval, 0.0)}
-
-
-def _unknown(reason: str) -> Row:
-    return {"verdict": "not comparable", "reason": reason}
+    return ends | test | {"verdict": verdict(difference, interval, 0.0)}

@@ -16,7 +16,7 @@ from storage.results import publish as publish_tables
 from storage.schemas import CATEGORIES, CHANGES, IMAGES, NEIGHBORS, RUN, STAGES, SUMMARY
 from storage.scores import Scores
 from storage.tables import read_table, table_bytes, table_of
-from tasks.compare import Side, compare_side, configuration_key
+from tasks.compare import COMPARED_TABLES, Side, compare_side, configuration_key
 from tasks.core.config import DEFAULT_TOLERANCE
 from tasks.ingest import fingerprint
 from tasks.job import Job, Outcome, Stage
@@ -84,7 +84,7 @@ def publish(
     failed = sum(outcome.reason is not None for outcome in outcomes)
     record = _record(job, manifest, "partial" if failed else "complete", failed)
     tables["changes"] = table_of(_changes(store, job.run_id, record, job.manifest()), CHANGES)
-    side = Side.of(job.run_id, record, {name: table.to_pylist() for name, table in tables.items()})
+    side = Side.of(job.run_id, record, {name: tables[name].to_pylist() for name in COMPARED_TABLES})
     tables["comparisons"] = compare_side(store, side, tolerance=tolerance)
     tables["method_comparisons"] = compare_methods(store, side)
     record["worse"] = tables["comparisons"]["verdict"].to_pylist().count("worse")

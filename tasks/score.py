@@ -7,8 +7,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
+from itertools import islice
 from typing import Any
 
+import faiss
 import numpy as np
 from numpy.typing import NDArray
 
@@ -23,7 +25,7 @@ from tasks.core.matching import Matching, Pyramid, match_each, patch_scores
 from tasks.core.metrics import map_score
 from tasks.core.pyramid import smooth
 from tasks.core.retrieval import embedding_score, nearest, random_order
-from tasks.earlier import TRAIN, EarlierScores
+from tasks.earlier import TRAIN, Alike, EarlierScores
 from tasks.job import Job, Stage
 from tasks.progress import report
 from tasks.step import step
@@ -68,6 +70,7 @@ def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, st
     test = list(dict.fromkeys(entry.key for entry in manifest.test()))
     points: dict[str, _Point] = {}
     computed = []
+    earlier = EarlierScores(store)
     for each in jobs:
         score_key, description = scoring(each, manifest)
         known = score_key in points
@@ -75,7 +78,7 @@ def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, st
             scores = Scores(store, score_key)
             scores.describe(description | {TRAIN: train})
             settings = _effective(each.configuration, len(train))
-            _adopt(each, EarlierScores(store, description), scores, settings, train, test)
+            _adopt(each, earlier.alike(description), scores, settings, train, test)
             points[score_key] = _Point(settings, scores, frozenset(scores.missing(test)))
         computed.append(0 if known else len(points[score_key].missing))
     missing = [key for key in test if any(key in point.missing for point in points.values())]
@@ -84,25 +87,33 @@ def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, st
     for keys in _score_batches(job, list(points.values()), train, missing):
         done += len(keys)
         report("score", category, done, len(test), f"{len(keys)} new")
-    held = [_held_mib(each, train) if count else None for each, count in zip(jobs, computed, strict=True)]
+    held = _held_mib(jobs, train) if missing else [0.0] * len(jobs)
     seconds = (time.perf_counter() - start) / len(jobs)
     return [
-        Stage("score", category, seconds, count, len(test), method=SPADE, state_mib=mebibytes)
+        Stage(
+            *("score", category, seconds, count, len(test)),
+            method=SPADE,
+            state_mib=mebibytes if count else None,
+        )
         for count, mebibytes in zip(computed, held, strict=True)
     ]
 
 
-def _held_mib(job: Job, train: Sequence[str]) -> float:
-    """What any test image may be compared with: embeddings and matched levels of all training images."""
-    features = Features(job.open_store(), job.feature_key)
-    levels = features.pyramid(train[0], job.configuration.levels)
-    size = features.embeddings(train[:1]).nbytes + sum(level.nbytes for level in levels)
-    return len(train) * size / 2**20
+def _held_mib(jobs: Sequence[Job], train: Sequence[str]) -> list[float]:
+    """For each job the size of embeddings and matched levels of all training images."""
+    features = Features(jobs[0].open_store(), jobs[0].feature_key)
+    strides = sorted({stride for job in jobs for stride in job.configuration.levels})
+    sizes = {s: level.nbytes for s, level in zip(strides, features.pyramid(train[0], strides), strict=True)}
+    embedding = features.embeddings(train[:1]).nbytes
+    return [
+        len(train) * (embedding + sum(sizes[stride] for stride in job.configuration.levels)) / 2**20
+        for job in jobs
+    ]
 
 
 def _adopt(
     job: Job,
-    earlier: EarlierScores,
+    earlier: Sequence[Alike],
     scores: Scores,
     settings: Configuration,
     train: Sequence[str],
@@ -112,18 +123,23 @@ def _adopt(
     missing = scores.missing(test)
     if not (missing and earlier):
         return
-    faiss_index = read_index(
-        job.open_store(), job.feature_key, index_name(train, job.configuration.index_for(len(train)))
-    )
+    faiss_index = _read_index(job, train)
     features = Features(job.open_store(), job.feature_key)
     for first in range(0, len(missing), BATCH_SIZE):
         keys = missing[first : first + BATCH_SIZE]
         _, positions = nearest(faiss_index, features.embeddings(keys), _neighbors(settings))
-        found = [earlier.find(key, train, ids.tolist()) for key, ids in zip(keys, positions, strict=True)]
-        held = [each for each in found if each is not None]
+        held: list[tuple[ImageScore, NDArray[np.float32]]] = []
+        for key, ids in zip(keys, positions.tolist(), strict=True):
+            finds = (alike.find(key, train, ids) for alike in earlier)
+            held += islice(filter(None, finds), 1)
         if held:
             records, maps = zip(*held, strict=True)
             scores.append(records, np.stack(maps))
+
+
+def _read_index(job: Job, train: Sequence[str]) -> faiss.Index:
+    kind = job.configuration.index_for(len(train))
+    return read_index(job.open_store(), job.feature_key, index_name(train, kind))
 
 
 def _score_batches(
@@ -133,9 +149,7 @@ def _score_batches(
     if not missing:
         return
     points = [point for point in points if point.missing]
-    faiss_index = read_index(
-        job.open_store(), job.feature_key, index_name(train, job.configuration.index_for(len(train)))
-    )
+    faiss_index = _read_index(job, train)
     features = Features(job.open_store(), job.feature_key)
     strides = sorted({stride for point in points for stride in point.settings.levels})
     pyramids = cached_pyramids(features, strides, missing[0], job.memory_gib)

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from storage.errors import DatasetError
 from storage.images import SUFFIXES, UnreadableImageError, encode_png
+from tasks.colours import heat_colours
 from tasks.core.restore import heat_picture, mask_picture
 from tasks.progress import report
 from tasks.scorer import Scored, Scorer
@@ -85,7 +84,7 @@ def _write_pictures(scorer: Scorer, scored: Scored, path: Path) -> dict[str, str
     """Write the heat map and, where there is a threshold, the mask; their paths by column."""
     heat, mask, limit = scored.heat_map(), scorer.mask(scored), scorer.threshold("pixel").value
     highest = float(scored.anomaly_map.max()) if limit is None else 2 * limit
-    pictures = {_HEAT: heat_picture(scored.image, heat, highest, _colours())}
+    pictures = {_HEAT: heat_picture(scored.image, heat, highest, heat_colours())}
     if mask is not None:
         pictures[_MASK] = mask_picture(mask, ~np.isnan(heat))
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -93,10 +92,3 @@ def _write_pictures(scorer: Scorer, scored: Scored, path: Path) -> dict[str, str
     for suffix, picture in pictures.items():
         path.with_name(path.name + suffix).write_bytes(encode_png(picture))
     return {columns[suffix]: str(path.with_name(path.name + suffix)) for suffix in pictures}
-
-
-@cache
-def _colours() -> NDArray[np.uint8]:
-    from matplotlib import colormaps
-
-    return (colormaps["inferno"](np.arange(256))[:, :3] * 255).astype(np.uint8)

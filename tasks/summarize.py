@@ -1,4 +1,4 @@
-"""Metrics of a category, and the tables of a run."""
+"""Metrics of a category by one method, with their intervals: its row of the categories table."""
 
 from __future__ import annotations
 

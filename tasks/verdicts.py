@@ -14,7 +14,7 @@ from storage.layout import Store
 from storage.schemas import COMPARED, SPADE
 from storage.scores import Scores
 from tasks.core.profile import Profile
-from tasks.core.uncertainty import Interval, pixel_intervals, rocauc_difference
+from tasks.core.uncertainty import Difference, Interval, pixel_intervals, rocauc_difference
 
 Row = dict[str, Any]
 _Kind = tuple[str, str, tuple[str, ...]]  # split, what it says of its files, columns that say so
@@ -24,6 +24,7 @@ _DATA: tuple[_Kind, ...] = (
     ("test", "test images", ("sha256",)),
     ("test", "labels", ("sha256", "anomalous")),
 )
+_PIXEL = {"pixel_rocauc": "rocauc", "pro": "pro"}
 _MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_reason"))
 
 
@@ -68,9 +69,12 @@ def compare_category(
         elif _identical(category, reference):
             intervals[metric] = 0.0, 0.0
         elif metric.startswith("image"):
-            intervals[metric] = _image_interval(category, reference, metric)
+            difference = image_difference(category, reference, metric)
+            intervals[metric] = (
+                difference if isinstance(difference, str) else (difference.low, difference.high)
+            )
         elif metric not in intervals:
-            intervals |= _pixel_intervals(store, category, reference, seed)
+            intervals = pixel_intervals_of(store, category, reference, seed) | intervals
     for metric in COMPARED:
         value, other, found = category.row.get(metric), reference.row.get(metric), intervals[metric]
         row = about(category, metric) | {"reference_run": reference.run, "value": value, "reference": other}
@@ -117,37 +121,41 @@ def _identical(category: Category, reference: Category) -> bool:
     return keys[0] == keys[1] and None not in keys[0]
 
 
-def _image_interval(category: Category, reference: Category, metric: str) -> Interval | str:
+def image_difference(category: Category, reference: Category, metric: str) -> Difference | str:
+    """The difference of an image ROCAUC on the same images, or why chance cannot be told."""
     column = metric.replace("image_rocauc", "score")
     scores, anomalous = category.scores(column)
     others, _ = reference.scores(column)
     try:
-        found = rocauc_difference(scores, others, anomalous)
+        return rocauc_difference(scores, others, anomalous)
     except ValueError as error:
         return f"chance cannot be told: {error}"
-    return found.low, found.high
 
 
-def _pixel_intervals(
+def pixel_intervals_of(
     store: Store, category: Category, reference: Category, seed: int
 ) -> dict[str, Interval | str]:
-    names = {"rocauc": "pixel_rocauc", "pro": "pro"}
+    """The interval of each pixel metric's difference that both have, or why there is none."""
+    differences = {
+        name: category.row[metric] - reference.row[metric]
+        for metric, name in _PIXEL.items()
+        if category.row.get(metric) is not None and reference.row.get(metric) is not None
+    }
     profiles = []
     for side in (category, reference):
-        profile = profile_of(store, side)
+        profile = _profile_of(store, side)
         if profile is None:
             reason = f"the scores of run {side.run} are no longer in the store, or it is of an older version"
-            return dict.fromkeys(names.values(), reason)
+            return dict.fromkeys(_PIXEL, reason)
         profiles.append(profile)
-    differences = {name: category.row[column] - reference.row[column] for name, column in names.items()}
     found = pixel_intervals(differences, *profiles, seed=seed)
     if found is None:
         reason = "chance cannot be told: one kind of test image, with or without a region, has a single one"
-        return dict.fromkeys(names.values(), reason)
-    return {column: found[name] for name, column in names.items()}
+        return dict.fromkeys(_PIXEL, reason)
+    return {metric: found[name] for metric, name in _PIXEL.items() if name in found}
 
 
-def profile_of(store: Store, category: Category) -> Profile | None:
+def _profile_of(store: Store, category: Category) -> Profile | None:
     """The profile that was kept with the metrics, or None."""
     key, labels = category.row.get("score_key"), category.row.get("metrics_key")
     arrays = Scores(store, key).profile(labels) if key and labels else None

@@ -121,7 +121,14 @@ class Team:
         until(self._answers, "the Prefect server")
 
     def ask(self, method: str, path: str, json: Any = None) -> Any:
-        answer = httpx.request(method, self.url + path, json=json, auth=self.auth, timeout=60)
+        """The server's answer; asked again while it says 503, as by its clients: its database is busy."""
+
+        def answered() -> httpx.Response | None:
+            found = httpx.request(method, self.url + path, json=json, auth=self.auth, timeout=60)
+            return None if found.status_code == httpx.codes.SERVICE_UNAVAILABLE else found
+
+        answer = until(answered, f"an answer to {method} {path}")
+        assert answer is not None
         assert answer.is_success, answer.text
         return answer.json() if answer.content else None
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from storage.reports import ReportFolder
 from storage.schemas import SCORE_RULES
 from storage.scores import Scores
+from tasks.colours import heat_colours
 from tasks.progress import report
-from tasks.report.charts import heat_colours
 from tasks.report.compare import published_table
 from tasks.report.images import Look, Pictures, colour_scale, write_pictures, write_training
 from tasks.report.matches import Match, matches

@@ -102,11 +102,6 @@ def histogram(
         return _svg(figure, title)
 
 
-def heat_colours() -> NDArray[np.uint8]:
-    """Colours (256, 3) from the lowest to the highest value: inferno, which is readable without hue."""
-    return np.asarray(mpl.colormaps["inferno"](np.arange(256), bytes=True)[:, :3])
-
-
 def _axes(size: tuple[float, float]) -> tuple[Figure, Axes]:
     figure = Figure(figsize=size, layout="constrained")
     return figure, figure.subplots()

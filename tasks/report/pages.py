@@ -11,9 +11,9 @@ from markupsafe import Markup, escape
 from storage.datasets import Entry
 from storage.reference import SOURCES
 from storage.reports import ReportFolder
+from tasks.colours import heat_colours
 from tasks.core.config import Preprocessing
 from tasks.core.tiles import PREDICTED, TRUTH
-from tasks.report.charts import heat_colours
 from tasks.report.compare import METHODS, SHOWN
 from tasks.report.images import TILE
 from tasks.report.source import Row, Source

@@ -192,8 +192,8 @@ def test_a_gallery_is_read_once_and_a_search_serves_every_k_and_kappa(
     points = jobs(dataset, fresh(), settings(), axes)
     points = [replace(point, memory_gib=1e-9) for point in points]
     stages = score_together(points, "007", {})
-    size_probe = 1
-    assert counts["reads"] == size_probe + TEST * (1 + 5)
+    size_probes = 2  # how many pyramids fit into the memory, and how much a point compares with
+    assert counts["reads"] == size_probes + TEST * (1 + 5)
     parts = 3  # levels 8 and 16 together, 8 alone, 16 alone
     assert counts["searches"] == TEST * parts
     assert counts["offers"] == TEST * parts * 5
