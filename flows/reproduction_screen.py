@@ -32,11 +32,14 @@ def print_reproduction(store: str, reproduction: str, style: str) -> None:
     for number, found in groupby(rows, key=lambda row: row["table"]):
         of_table = list(found)
         print(f"Table {number}: {_TITLES[number]}, K = {of_table[0]['k']}")
-        print_rows([row for row in of_table if row["ours"] is not None], "reproduction", style)
-        _print_grouped("missing", [row for row in of_table if row["ours"] is None], "reason")
+        there = [row for row in of_table if row["ours"] is not None]
+        if there:
+            print_rows(there, "reproduction", style)
+        _print_missing([row for row in of_table if row["ours"] is None])
         print()
     reasons = dict.fromkeys(reason for row in rows for reason in row["differs"])
-    print(f"reproduction {reproduction}: {'not ' if reasons else ''}comparable with the paper's figures")
+    comparable = not reasons and any(row["ours"] is not None for row in rows)
+    print(f"reproduction {reproduction}: {'' if comparable else 'not '}comparable with the paper's figures")
     for reason in reasons:
         print(f"  {reason}")
     print("what the paper leaves open, and what is done here:")
@@ -47,10 +50,10 @@ def print_reproduction(store: str, reproduction: str, style: str) -> None:
     print(f"runs {', '.join(runs)}; the table: {Store.open(store).reproduction(reproduction)}")
 
 
-def _print_grouped(title: str, rows: Sequence[Mapping[str, Any]], column: str) -> None:
-    """The categories that have the same value in a column, one line a value."""
-    values: dict[str, dict[str, None]] = {}
+def _print_missing(rows: Sequence[Mapping[str, Any]]) -> None:
+    """The categories that have no figure of ours, one line a reason."""
+    categories: dict[str, dict[str, None]] = {}
     for row in rows:
-        values.setdefault(row[column], {})[row["category"]] = None
-    for value, categories in values.items():
-        print(f"{title}, {value}: {', '.join(categories)}")
+        categories.setdefault(row["reason"], {})[row["category"]] = None
+    for reason, names in categories.items():
+        print(f"missing, {reason}: {', '.join(names)}")
