@@ -172,8 +172,8 @@ def evaluate(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="spade (default), dn2, nearest_neighbor, one_class_svm, padim, patchcore; with settings as "
-            "'dn2(k=5)'; repeatable."
+            help="spade (default), dn2, nearest_neighbor, one_class_svm, padim, patchcore, ensemble; with "
+            "settings as 'dn2(k=5)'; repeatable."
         ),
     ] = None,
     configuration: Configuration,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -163,6 +163,13 @@ class Manifest:
                 entry.set_aside(reasons[entry.image_id]) if entry.image_id in reasons else entry
                 for entry in self.entries
             ),
+        )
+
+    def held_out(self, keys: Collection[str]) -> Manifest:
+        """The training images alone, those of these keys as test images."""
+        return Manifest(
+            self.dataset,
+            tuple(replace(each, split="test" if each.key in keys else "train") for each in self.train()),
         )
 
     def check(self) -> None:
