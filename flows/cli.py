@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from enum import StrEnum
@@ -69,6 +69,7 @@ class Table(StrEnum):
     method_comparisons = "method_comparisons"
     runs = "runs"
     sweep = "sweep"
+    reproduction = "reproduction"
 
 
 class Format(StrEnum):
@@ -88,7 +89,10 @@ def _configuration(
         str | None, typer.Option(help="File of a state dict: torch's, or .safetensors.")
     ] = None,
     protocol: Annotated[
-        str, typer.Option(help="paper: resize 256, centre crop 224. full: the whole image.")
+        str,
+        typer.Option(
+            help="paper: resize 256, centre crop 224. full, full256: the whole image, to 224 or 256."
+        ),
     ] = _DEFAULTS.protocol,
     level: Annotated[
         list[int] | None,
@@ -144,11 +148,13 @@ def _configuration(
     )
 
 
-def _configured(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options of `_configuration` that it does not declare itself, for `configuration`."""
+def _configured(command: Callable[..., None], names: Collection[str] = ()) -> Callable[..., None]:
+    """Give a command options of `_configuration`: those of these names, or all it does not declare itself."""
     own = signature(command, eval_str=True).parameters
     settings = signature(_configuration, eval_str=True).parameters
-    declared = {name: parameter for name, parameter in settings.items() if name not in own}
+    declared = {
+        name: parameter for name, parameter in settings.items() if name in (names or settings.keys() - own)
+    }
 
     @wraps(command)
     def configured(**given: Any) -> None:
@@ -170,8 +176,8 @@ def evaluate(
     method: Annotated[
         list[str] | None,
         typer.Option(
-            help="spade (default), dn2, nearest_neighbor, one_class_svm, padim, patchcore; with settings as "
-            "'dn2(k=5)'; repeatable."
+            help="spade (default), dn2, nearest_neighbor, one_class_svm, padim, patchcore, ensemble; with "
+            "settings as 'dn2(k=5)'; repeatable."
         ),
     ] = None,
     configuration: Configuration,
@@ -276,6 +282,53 @@ def _strides(text: str) -> tuple[int, ...]:
         raise ConfigurationError(
             f"levels is {text!r}: name strides with commas between them, as 4,8,16"
         ) from None
+
+
+_OPEN = ("backbone", "weights", "upsampling", "gallery_seed", "dtype", "precision")
+
+
+@app.command()
+@partial(_configured, names=_OPEN)  # what else there is, the paper says
+def reproduce(
+    *,
+    root: RootArgument,
+    category: Categories = None,
+    configuration: Configuration,
+    device: Device = "auto",
+    batch_size: BatchSize = 16,
+    memory: Memory = DEFAULT_MEMORY_GIB,
+    store: StoreOption = DEFAULT_STORE,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    run_id: Annotated[
+        str | None, typer.Option(help="Name of the sweep; the same name continues an interrupted one.")
+    ] = None,
+    format: Annotated[Format, typer.Option(help="For people, or all columns for machines.")] = Format.table,
+    verbose: Verbose = False,
+) -> None:
+    """Run the paper's protocol and show its tables with ours beside them, and what is missing.
+
+    Of MVTec AD tables 1, 2, 3, 6 and 7; of ShanghaiTech Campus (training/frames, testing/frames) 4 and 5.
+    """
+    from flows.reproduction_screen import print_reproduction
+
+    def start(**settings: Any) -> str:
+        from flows.reproduce import reproduce as reproduce_paper
+
+        return str(reproduce_paper(**settings))
+
+    named = _resolve(root, registry, category)
+    _run(
+        replace(named, dataset=named.dataset.recognised()),
+        store,
+        configuration,
+        start=start,
+        show=partial(print_reproduction, style=format),
+        run_id=run_id,
+        device=device,
+        batch_size=batch_size,
+        memory_gib=memory,
+        verbose=verbose,
+    )
 
 
 Runner = Annotated[str, typer.Option(help="threads or dask: what works on categories side by side.")]

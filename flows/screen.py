@@ -162,6 +162,15 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "pixel_average_precision": "pixel AP",
         "reason": "failed because",
     },
+    "reproduction": {
+        "table": "table",
+        "category": "category",
+        "method": "method",
+        "published": "published",
+        "ours": "ours",
+        "difference": "difference",
+        "reason": "because",
+    },
     "entries": {
         "dataset": "dataset",
         "configuration": "configuration",
@@ -211,7 +220,7 @@ _SHOWN_NEIGHBORS = 3
 _NOTES = frozenset({"reason", "image_reason", "pixel_reason", "cannot be evaluated", "note"})
 _AXES = frozenset({"category", *SCORING_SETTINGS})
 _SEVERAL = frozenset(
-    {"categories", "summary", "images", "comparisons"}
+    {"categories", "summary", "images", "comparisons", "reproduction"}
 )  # name the method if there are several
 
 

@@ -47,6 +47,15 @@ def sweep(
     job = prepare(
         Request(dataset, store, configuration, tuple(categories), run_id, device, batch_size, memory_gib)
     )
+    return evaluate_points(job, configurations)
+
+
+def evaluate_points(job: Job, configurations: Sequence[Configuration]) -> str:
+    """Evaluate the job with each configuration, all of the job's features, and publish them as its sweep.
+
+    Raises:
+        IncompleteRunError: a category failed; the runs hold its reason and the others' results.
+    """
     points = points_of(job, configurations)
     ingested = ingest_once(points)
     points = [point for point in points if not is_published(point)]

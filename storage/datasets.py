@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -18,6 +18,7 @@ from storage.errors import DatasetError
 from storage.images import HALF_SCALE, UnreadableImageError, decode_image, decode_mask
 from storage.layout import Store, digest
 from storage.layouts import MVTEC, Layout
+from storage.layouts_frames import Frames, has_frames
 from storage.location import Location, location
 from storage.schemas import MANIFEST
 from storage.tables import read_table, table_of
@@ -48,6 +49,12 @@ class Dataset:
     def of_run(cls, record: Mapping[str, Any]) -> Dataset:
         """The dataset of a run, given the row of its run table."""
         return cls(record["root"], record["dataset"], _LAYOUT.validate_json(record["layout"]))
+
+    def recognised(self) -> Dataset:
+        """The dataset with the layout of ShanghaiTech Campus, if no other was named and its root has that."""
+        if self.layout == MVTEC and has_frames(self.folder):
+            return replace(self, layout=Frames())
+        return self
 
     @property
     def layout_json(self) -> str:
@@ -156,6 +163,13 @@ class Manifest:
                 entry.set_aside(reasons[entry.image_id]) if entry.image_id in reasons else entry
                 for entry in self.entries
             ),
+        )
+
+    def held_out(self, keys: Collection[str]) -> Manifest:
+        """The training images alone, those of these keys as test images."""
+        return Manifest(
+            self.dataset,
+            tuple(replace(each, split="test" if each.key in keys else "train") for each in self.train()),
         )
 
     def check(self) -> None:

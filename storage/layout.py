@@ -11,6 +11,7 @@ jobs/RUN_ID/manifest|run.parquet         of a run that is under way; its record 
 locks/NAME.lock|.holder                  held by what runs alone (lock.py), and whose it is
 runs/RUN_ID/TABLE.parquet                result tables; run.parquet publishes them (results.py)
 runs/RUN_ID/accepted                     what got worse in it is accepted
+reproductions/SWEEP_ID.parquet           a sweep's runs beside the figures of the paper
 reports/RUN_ID/                          pages that show a run; index.html is written last (reports.py)
 """
 
@@ -217,6 +218,14 @@ class Store(Files):
     def acceptance(self, run_id: str) -> Location:
         """Mark of a run that is good although something in it got worse."""
         return self.run(run_id) / "accepted"
+
+    def reproduction(self, sweep: str) -> Location:
+        """Table of what a sweep reproduces of the paper."""
+        return self.root / "reproductions" / f"{sweep}.parquet"
+
+    def reproductions(self) -> list[Location]:
+        """Every such table of the store."""
+        return self.entries(self.root / "reproductions", ".parquet")
 
     def report(self, run_id: str) -> Location:
         """Folder of the pages that show a run."""

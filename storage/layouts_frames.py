@@ -98,6 +98,11 @@ class Frames:
             yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, mask)
 
 
+def has_frames(root: Location) -> bool:
+    """Whether there are videos where this layout looks for them, to train and to test."""
+    return all(listing(root / folder).folders for folder in (Frames.train, Frames.test))
+
+
 def _frames(folder: Location) -> list[str]:
     """Images of a video, in the order of time: 9.jpg before 10.jpg."""
     names = [name for name in listing(folder).files if PurePosixPath(name).suffix.lower() in SUFFIXES]

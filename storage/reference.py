@@ -1,4 +1,4 @@
-"""Figures that others published for MVTec AD, and what makes a run comparable with them.
+"""Figures that others published, and what makes a run comparable with them.
 
 `reference.csv` holds tables 1 to 7 of Cohen and Hoshen, arXiv 2005.02357v3, and the categories of two public
 reimplementations with wide_resnet50_2; percent.
@@ -7,6 +7,7 @@ reimplementations with wide_resnet50_2; percent.
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -40,12 +41,29 @@ IMAGES: Mapping[str, tuple[int, int, int]] = {
     "zipper": (240, 32, 119),
 }
 
+CAMPUS = "shanghaitech_campus"  # the one category of tables 4 and 5
+AVERAGE = "average"  # the category of means over all of `IMAGES`
+
 _WIDE_RESNET50_2 = "95faca4d"  # torchvision's IMAGENET1K_V1: its file's name holds the first of its SHA-256
-_COMMON = {"backbone": "wide_resnet50_2", "protocol": "paper", "levels": [4, 8, 16], "kappa": 1, "sigma": 4.0}
+_COMMON = {
+    "backbone": "wide_resnet50_2",
+    "protocol": "paper",
+    "levels": [4, 8, 16],
+    "gallery": "nearest",
+    "kappa": 1,
+    "sigma": 4.0,
+}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "paper": _COMMON | {"fusion": "concatenate", "distance": "squared", "metric_resolution": 256},
     "SPADE-pytorch": _COMMON | {"fusion": "average", "distance": "euclidean", "metric_resolution": 224},
     "SPADE-fast": _COMMON | {"fusion": "average", "distance": "squared", "metric_resolution": 224},
+}
+_CAMPUS_SETTINGS = {"protocol": "full256", "train_number": 5000, "test_step": 5}
+_VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the method, in tables 6 and 7
+    "SPADE 56x56 only": {"levels": [4]},
+    "SPADE 28x28 only": {"levels": [8]},
+    "SPADE 14x14 only": {"levels": [16]},
+    "SPADE K=10 random normals": {"gallery": "random"},
 }
 
 
@@ -92,15 +110,21 @@ def published(category: str) -> list[Figure]:
     return [figure for figure in figures() if figure.category == category]
 
 
+def published_settings(figure: Figure) -> dict[str, Any]:
+    """With what a figure of SPADE was measured: columns of the runs table, and fields of its layout."""
+    campus = _CAMPUS_SETTINGS if figure.category == CAMPUS else {}
+    neighbors = {} if figure.k is None else {"k_image": figure.k, "k_gallery": figure.k}
+    return {**_SETTINGS[figure.source], **campus, **_VARIANTS.get(figure.method, {}), **neighbors}
+
+
 def other_settings(figure: Figure, run: Mapping[str, Any]) -> list[str]:
     """Why a figure of SPADE is not comparable with a run, a row of the runs table; empty if it is."""
-    settings = dict(_SETTINGS[figure.source])
-    if figure.k is not None:
-        settings["k_image" if figure.metric == "image_rocauc" else "k_gallery"] = figure.k
+    given = {"gallery": "nearest", **json.loads(run.get("layout") or "{}"), **run}  # an older run has none
+    without = "k_gallery" if figure.metric == "image_rocauc" else "k_image"
     found = [
-        f"{name} is {_text(run[name])}, published with {_text(value)}"
-        for name, value in settings.items()
-        if run[name] != value
+        f"{name} is {_text(given[name])}, published with {_text(value)}"
+        for name, value in published_settings(figure).items()
+        if name != without and given[name] != value
     ]
     if run["backbone"] == "wide_resnet50_2" and not run["weights_sha256"].startswith(_WIDE_RESNET50_2):
         found.append("the weights are not torchvision's IMAGENET1K_V1")

@@ -53,6 +53,11 @@ def examine(store: Store) -> list[Finding]:
                     )
                 )
                 break
+    for path in store.reproductions():
+        try:
+            read_table(path)
+        except (OSError, pa.ArrowException) as error:
+            findings.append(Finding(f"reproduction {path.stem}", str(error), (path,)))
     return findings
 
 

@@ -133,6 +133,14 @@ class Results:
         """
         return self._frame("sweep", sweep)
 
+    def reproduction(self, reproduction: str = "latest") -> pd.DataFrame:
+        """One row a figure of the paper: the same of our runs, the difference, what is missing and why.
+
+        Raises:
+            StoreError: no such reproduction.
+        """
+        return self._frame("reproduction", reproduction)
+
     def changes(self, run: str = "latest") -> pd.DataFrame:
         """One row an image that changed since the run before, of the same dataset and configuration."""
         return self._frame("changes", run)
@@ -170,7 +178,7 @@ class Results:
                 ) from None
 
     def rows(self, name: str, run: str = "latest", method: str | None = None) -> list[dict[str, Any]]:
-        """A table as one dict a row: "runs", one of a run's, or "sweep" of the sweep `run`.
+        """A table as one dict a row: "runs", one of a run's, or "sweep" or "reproduction" of that name.
 
         With `method`, only its rows; an older run has those of SPADE alone.
         """
@@ -230,6 +238,9 @@ class Results:
                 (run_id, with_settings(table, record))
                 for (run_id, record), table in zip(points, tables, strict=True)
             ]
+        if name == "reproduction":
+            path = self._reproduction(run)
+            return [(path.stem, *_read_tables(self._store, [path]))]
         if name != "runs":
             run_id = self.resolve(run)
             if name == "comparisons" and not self._store.exists(self._store.run_table(run_id, name)):
@@ -238,6 +249,19 @@ class Results:
         found = self._published()
         records = list(zip(found, self._read(found, "run"), strict=True))
         return sorted(records, key=lambda record: (record[1]["finished"][0].value, record[0]))
+
+    def _reproduction(self, name: str) -> Location:
+        """The file of a reproduction; the latest is the one whose runs ended last."""
+        found = {path.stem: path for path in self._store.reproductions()}
+        if name == "latest" and found:
+            sweeps = [
+                record["sweep"][0].as_py() for _, record in self._tables("runs", name) if is_point(record)
+            ]
+            name = next((sweep for sweep in reversed(sweeps) if sweep in found), name)
+        if name not in found:
+            has = f"it has {', '.join(found)}" if found else "start one with `spade reproduce`"
+            raise StoreError(f"no reproduction {name!r} in {self._store.root}: {has}")
+        return found[name]
 
     def _published(self) -> list[str]:
         found = published_runs(self._store)

@@ -283,7 +283,12 @@ RUN = pa.schema(
         _field("set_aside", pa.int64(), "files set aside", nullable=False),
         _field("methods", pa.list_(pa.string()), "that were evaluated"),
         _field("backbone", pa.string(), "network", nullable=False),
-        _field("protocol", pa.string(), "paper: resize 256, crop 224; full: resize 224", nullable=False),
+        _field(
+            "protocol",
+            pa.string(),
+            "paper: resize 256, crop 224; full: resize 224; full256: resize 256",
+            nullable=False,
+        ),
         _field("levels", pa.list_(pa.int32()), "strides of the levels matched", nullable=False),
         _field("k_image", pa.int64(), "as asked for", nullable=False),
         _field("k_gallery", pa.int64(), "as asked for", nullable=False),
@@ -326,6 +331,33 @@ RUN = pa.schema(
     ]
 )
 
+REPRODUCTION = pa.schema(
+    [
+        _field("table", pa.int64(), "of the paper", nullable=False),
+        _field("metric", pa.string(), "image_rocauc, pixel_rocauc or pro", nullable=False),
+        _field(
+            "category",
+            pa.string(),
+            "name of the category; average: of all 15; average of these: of those that were evaluated",
+            nullable=False,
+        ),
+        _field("method", pa.string(), "variant of the method, as the paper names it", nullable=False),
+        _field("k", pa.int64(), "of the published figure", nullable=False),
+        _field("published", pa.float64(), "the paper's figure, a share of 1", nullable=False),
+        _field("ours", pa.float64(), "the same metric of the run, a share of 1"),
+        _field("difference", pa.float64(), "ours less published; null where they are not of the same"),
+        _field("categories", pa.int64(), "how many ours is the mean of", nullable=False),
+        _field("point", pa.string(), "id of the run that ours is of", nullable=False),
+        _field("reason", pa.string(), "why ours or the difference is null"),
+        _field(
+            "differs",
+            pa.list_(pa.string()),
+            "which settings and images of ours are not the paper's: with none, the figures are comparable",
+            nullable=False,
+        ),
+    ]
+)
+
 TABLES = {
     "runs": (RUN, "One row a run: what was computed, from what, with what. Every run's, oldest first."),
     "categories": (CATEGORIES, "One row a category and method: counts and every metric."),
@@ -345,5 +377,10 @@ TABLES = {
         "One row an image that changed since the last good run of the same dataset and configuration.",
     ),
     "stages": (STAGES, "One row a step, category and method: what it took."),
+    "reproduction": (
+        REPRODUCTION,
+        "One row a figure of the paper for SPADE: the same of our runs, and the difference. "
+        "`run` is the id of the reproduction.",
+    ),
     "manifest": (MANIFEST, "One row a file of the dataset, as the run saw it."),
 }

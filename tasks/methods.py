@@ -1,31 +1,20 @@
-"""The methods that SPADE is compared with: fitted once, and scored from the same stored features."""
+"""Any method by its name: which there are, its scores, and what these are found by."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from storage.datasets import Manifest
-from storage.features import Features
-from storage.indices import gallery_digest
-from storage.layout import digest
 from storage.schemas import SPADE
-from storage.scores import ImageScore, Scores
-from storage.states import has_state, read_state, write_state
 from tasks.core.config import Configuration, ConfigurationError
-from tasks.core.methods.interface import Method, Scorer, State, Training
+from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.registry import describe_method, method_label, parse_method
-from tasks.core.metrics import map_score
-from tasks.core.pyramid import smooth
+from tasks.ensembles import ensemble_scoring, score_ensemble
 from tasks.job import Job, Stage
-from tasks.progress import report
-from tasks.score import BATCH_SIZE, Pyramids, cached_pyramids, scoring
+from tasks.learned import learned_scoring, score_learned
+from tasks.score import scoring
 from tasks.step import step
 
 
@@ -47,16 +36,18 @@ def check_levels(methods: Sequence[str], settings: Configuration) -> None:
     """
     for name in methods:
         method = None if name == SPADE else parse_method(name)
-        if method is None or set(method.strides) <= set(settings.strides):
-            continue
-        setting: dict[str, Any] = {"strides": settings.strides}
-        if "strides" not in describe_method(method):
-            setting = {"stride": min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))}
-        usable = method_label(replace(method, **setting))  # type: ignore[type-var]  # methods are dataclasses
-        raise ConfigurationError(
-            f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
-            f"{_listed(settings.strides)}: name it as --method '{usable}'"
-        )
+        if isinstance(method, Ensemble):
+            check_levels(method.methods, settings)
+        elif method is not None and not set(method.strides) <= set(settings.strides):
+            setting: dict[str, Any] = {"strides": settings.strides}
+            if "strides" not in describe_method(method):
+                nearest = min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))
+                setting = {"stride": nearest}
+            usable = method_label(replace(method, **setting))  # type: ignore[type-var]  # it is a dataclass
+            raise ConfigurationError(
+                f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
+                f"{_listed(settings.strides)}: name it as '{usable}'"
+            )
 
 
 def _listed(strides: Sequence[int]) -> str:
@@ -65,117 +56,19 @@ def _listed(strides: Sequence[int]) -> str:
 
 @step
 def score_method(job: Job, category: str, excluded: Mapping[str, str], method: str) -> list[Stage]:
-    """Fit a method to a category's training images, if it was not, and append the missing scores.
-
-    Image scores are by the method's own rule, and, where it has a map, by the map that is brought to the
-    metric resolution and filtered as SPADE's.
-    """
-    start = time.perf_counter()
-    store = job.open_store()
+    """Append the scores by a method that test images lack; a batch that is recorded is not done again."""
     manifest = job.manifest().of(category).exclude(dict(excluded))
-    fit = _Fit(job, manifest, parse_method(method))
-    test = list(dict.fromkeys(entry.key for entry in manifest.test()))
-    score_key, description = method_scoring(job, manifest, method)
-    scores = Scores(store, score_key)
-    scores.describe(description)
-    missing = scores.missing(test)
-    known = not missing or has_state(store, fit.key)
-    report(method, category, len(test) - len(missing), len(test), "found in the store")
-    mebibytes, fitted = None, start
-    if missing:
-        state = fit.read() if known else fit.learn()
-        mebibytes = sum(array.nbytes for array in state.values()) / 2**20
-        fitted = time.perf_counter()
-        done = len(test) - len(missing)
-        for records, maps in _batches(job.configuration, fit, state, missing):
-            scores.append(records, maps)
-            done += len(records)
-            report(method, category, done, len(test), f"{len(records)} new")
-    images, scored = len(fit.train), time.perf_counter()
-    stages = [
-        Stage("fit", category, fitted - start, 0 if known else images, images),
-        Stage("score", category, scored - fitted, len(missing), len(test)),
-    ]
-    return [replace(stage, method=method, state_mib=mebibytes) for stage in stages]
+    found = parse_method(method)
+    if isinstance(found, Ensemble):
+        return score_ensemble(job, manifest, found)
+    return score_learned(job, manifest, found)
 
 
 def method_scoring(job: Job, manifest: Manifest, method: str) -> tuple[str, dict[str, Any]]:
     """The score key of a category and method, and what it is a digest of."""
     if method == SPADE:
         return scoring(job, manifest)
-    settings = job.configuration
-    description = _Fit(job, manifest, parse_method(method)).description | {
-        "sigma": settings.sigma,
-        "metric_resolution": settings.metric_resolution,
-    }
-    return digest(description), description
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A method and the training images that it learns."""
-
-    job: Job
-    manifest: Manifest
-    method: Method
-
-    @cached_property
-    def train(self) -> list[str]:
-        return [entry.key for entry in self.manifest.train()]
-
-    @cached_property
-    def description(self) -> dict[str, Any]:
-        """All that determines the state."""
-        learned = {"features": self.job.feature_key, "gallery": gallery_digest(self.train)}
-        return describe_method(self.method) | learned
-
-    @cached_property
-    def key(self) -> str:
-        return digest(self.description)
-
-    @cached_property
-    def features(self) -> Features:
-        return Features(self.job.open_store(), self.job.feature_key)
-
-    @cached_property
-    def pyramids(self) -> Pyramids:
-        return cached_pyramids(self.features, self.method.strides, self.train[0], self.job.memory_gib)
-
-    def read(self) -> State:
-        """The state in the store."""
-        return read_state(self.job.open_store(), self.key)
-
-    def learn(self) -> State:
-        """Fit the method, and keep its state."""
-        training = Training(
-            self.features.embeddings(self.train), lambda position: self.pyramids.read(self.train[position])
-        )
-        state = self.method.fit(training)
-        write_state(self.job.open_store(), self.key, self.description, state)
-        return state
-
-
-def _batches(
-    settings: Configuration, fit: _Fit, state: State, keys: Sequence[str]
-) -> Iterator[tuple[list[ImageScore], NDArray[np.float32] | None]]:
-    """Records, and maps (B, R, R) if the method has any, of the images in their order."""
-    scorer = fit.method.scorer(state)
-    for first in range(0, len(keys), BATCH_SIZE):
-        batch = keys[first : first + BATCH_SIZE]
-        embeddings = fit.features.embeddings(batch)
-        scored = [
-            _scored(settings, key, scorer, embedding, fit.pyramids)
-            for key, embedding in zip(batch, embeddings, strict=True)
-        ]
-        maps = [anomaly_map for _, anomaly_map in scored if anomaly_map is not None]
-        yield [record for record, _ in scored], np.stack(maps) if maps else None
-
-
-def _scored(
-    settings: Configuration, key: str, scorer: Scorer, embedding: NDArray[np.float32], pyramids: Pyramids
-) -> tuple[ImageScore, NDArray[np.float32] | None]:
-    found = scorer(embedding, pyramids.read(key))
-    if found.map is None:
-        return ImageScore(key, found.image, None, [], []), None
-    anomaly_map = smooth([found.map], settings.metric_resolution, settings.sigma)
-    return ImageScore(key, found.image, map_score(anomaly_map), [], []), anomaly_map
+    found = parse_method(method)
+    if isinstance(found, Ensemble):
+        return ensemble_scoring(job, manifest, found)
+    return learned_scoring(job, manifest, found)

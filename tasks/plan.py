@@ -21,7 +21,6 @@ from storage.layout import Store
 from storage.manifests import read_manifest
 from storage.scores import Scores
 from tasks.core.backbone import Backbone
-from tasks.core.config import INPUT_SIZE
 from tasks.core.matching import match
 from tasks.ingest import report_files, settle
 from tasks.job import Job, Request
@@ -175,7 +174,7 @@ def calibrate(job: Job) -> Costs:
     backbone = Backbone(
         settings.backbone, read_state_dict(Path(job.weights_file)), job.device, settings.precision
     )
-    images = _random_images()
+    images = _random_images(settings.preprocessing.crop)
     with _counting(backbone) as macs:
         embeddings, levels = backbone(images)
     batch = images[: job.batch_size]
@@ -217,8 +216,8 @@ def match_macs(shapes: Sequence[Sequence[int]], fusion: str) -> int:
     return sum(count**2 * depth for count, depth in zip(patches, channels, strict=True))
 
 
-def _random_images() -> Tensor:
-    """Variations (B, 3, S, S) of one smooth random picture.
+def _random_images(side: int) -> Tensor:
+    """Variations (B, 3, S, S) of one smooth random picture, S being `side`.
 
     Matching takes about as long with them as with photos of one product. White noise takes several times
     longer: its patches are all about as far from each other, so that no bound prunes any.
@@ -229,10 +228,10 @@ def _random_images() -> Tensor:
         for shape in (
             (1, 3, _CELLS, _CELLS),
             (_IMAGES, 3, _CELLS, _CELLS),
-            (_IMAGES, 3, INPUT_SIZE, INPUT_SIZE),
+            (_IMAGES, 3, side, side),
         )
     )
-    smooth = interpolate(picture + _VARIATION * varied, size=(INPUT_SIZE, INPUT_SIZE), mode="bilinear")
+    smooth = interpolate(picture + _VARIATION * varied, size=(side, side), mode="bilinear")
     return smooth + _NOISE * noise
 
 

@@ -53,11 +53,11 @@ class _Point:
 @step
 def score(job: Job, category: str, excluded: Mapping[str, str]) -> Stage:
     """Append the scores and anomaly maps of test images; a batch that is recorded is not done again."""
-    return score_together([job], category, excluded)[0]
+    return score_together([job], job.manifest().of(category).exclude(dict(excluded)))[0]
 
 
-def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, str]) -> list[Stage]:
-    """Score test images for jobs that differ in nothing but the settings of scoring.
+def score_together(jobs: Sequence[Job], manifest: Manifest) -> list[Stage]:
+    """Score a category's test images for jobs that differ in nothing but the settings of scoring.
 
     What their settings have in common is done once: an image's gallery is read once an order, and each search
     serves every K and kappa. The scores are those of each job on its own, and are recorded as such, batch by
@@ -65,7 +65,7 @@ def score_together(jobs: Sequence[Job], category: str, excluded: Mapping[str, st
     """
     start = time.perf_counter()
     job, store = jobs[0], jobs[0].open_store()
-    manifest = job.manifest().of(category).exclude(dict(excluded))
+    (category,) = manifest.categories()
     train = [entry.key for entry in manifest.train()]
     test = list(dict.fromkeys(entry.key for entry in manifest.test()))
     points: dict[str, _Point] = {}

@@ -41,4 +41,4 @@ def ingest_once(points: Sequence[Job]) -> Stage:
 @step
 def score_points(points: Sequence[Job], category: str, excluded: Mapping[str, str]) -> list[Stage]:
     """Score a category's test images for all points in one pass over their galleries."""
-    return score_together(points, category, excluded)
+    return score_together(points, points[0].manifest().of(category).exclude(dict(excluded)))

@@ -60,3 +60,24 @@ def draw_maps(
     noise = gaussian_filter(rng.normal(size=masks.shape), blur) * side / 20
     lift = gaussian_filter(masks.astype(float), blur) * spread * rng.uniform(0.3, 2, (images, 1, 1))
     return (noise + lift + rng.normal(0, 0.3, (images, 1, 1))).astype(np.float32), masks
+
+
+def write_campus(root: Path, *, train: int = 5, lengths: tuple[int, ...] = (11, 6), side: int = 40) -> None:
+    """Videos as of ShanghaiTech Campus; in the first test video a bright square walks from frame 4 on."""
+    rng = np.random.default_rng(0)
+    shape = (side, side + 9)
+    for number in range(train):
+        frame = rng.normal(110, 20, (*shape, 3)).astype(np.uint8)
+        write_image(root / f"training/frames/01_001/{number:03}.png", frame)
+    for video, length in enumerate(lengths, start=1):
+        mask = np.zeros((length, *shape), np.uint8)
+        if video == 1:
+            for number in range(4, length):
+                mask[number, 12:20, 2 * number : 2 * number + 9] = 1
+        for number in range(length):
+            frame = rng.normal(110, 20, (*shape, 3)).astype(np.uint8)
+            frame[mask[number] > 0] = 255
+            write_image(root / f"testing/frames/{video:02}_0001/{number:03}.png", frame)
+        for folder, values in (("test_frame_mask", mask.any(axis=(1, 2))), ("test_pixel_mask", mask)):
+            (root / "testing" / folder).mkdir(exist_ok=True)
+            np.save(root / f"testing/{folder}/{video:02}_0001.npy", values.astype(np.uint8))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal, get_args
 
-Protocol = Literal["paper", "full"]
+Protocol = Literal["paper", "full", "full256"]
 Fusion = Literal["concatenate", "average"]
 Upsampling = Literal["bilinear", "nearest"]
 Distance = Literal["squared", "euclidean"]
@@ -30,11 +30,19 @@ RESNETS = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
-INPUT_SIZE = 224
+INPUT_SIZE = 224  # of most networks, and of the paper's crop
 STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
+
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+_GEOMETRIES: Mapping[Protocol, tuple[int, int]] = {  # of each protocol: resize and crop, pixels
+    "paper": (256, 224),
+    "full": (224, 224),
+    "full256": (256, 256),
+}
 
 
 class ConfigurationError(ValueError):
@@ -58,11 +66,6 @@ class Traits:
     std: tuple[float, float, float]
 
 
-_GRIDS = tuple((stride, INPUT_SIZE // stride) for stride in STRIDES)
-_RESNET = Traits("torchvision", _GRIDS, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-_LITE0 = Traits("timm", _GRIDS, (127 / 255,) * 3, (128 / 255,) * 3)
-
-
 @dataclass(frozen=True)
 class Preprocessing:
     """Geometry and scale of a backbone's input.
@@ -84,7 +87,8 @@ class Configuration:
     Attributes:
         backbone: name of a network; torchvision's, if it has one of this name, or else timm's.
         weights: file of its state dict; None for the published weights.
-        protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224.
+        protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224, and
+            "full256" to 256, as the paper does frames of ShanghaiTech Campus.
         levels: strides of the pyramid's levels that are matched, finest first; () becomes all that the
             backbone has, 4, 8 and 16 of a ResNet.
         k_image: neighbours averaged in the image score (equation 2).
@@ -160,11 +164,11 @@ class Configuration:
     def preprocessing(self) -> Preprocessing:
         """What an image goes through before the backbone."""
         mean, std = self._traits.mean, self._traits.std
-        return Preprocessing(256 if self.protocol == "paper" else INPUT_SIZE, INPUT_SIZE, mean, std)
+        return Preprocessing(*_GEOMETRIES[self.protocol], mean, std)
 
     @property
     def _traits(self) -> Traits:
-        return traits(self.backbone)
+        return traits(self.backbone, _GEOMETRIES[self.protocol][1])
 
     def feature_description(self, weights_sha256: str) -> dict[str, Any]:
         """All that determines the features of an image."""
@@ -195,19 +199,20 @@ class Configuration:
         return dataclasses.asdict(self)
 
 
-def traits(backbone: str) -> Traits:
-    """What a network brings; of those that are not known here, the libraries are asked, which takes seconds.
+def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
+    """What a network brings, with images of `side` pixels; torch is only loaded for those not known here.
 
     Raises:
-        ConfigurationError: there is no such network, or it cannot be used.
+        ConfigurationError: there is no such network, or it cannot be used with such images.
     """
+    grids = tuple((stride, side // stride) for stride in STRIDES)
     if backbone in RESNETS:
-        return _RESNET
+        return Traits("torchvision", grids, _IMAGENET_MEAN, _IMAGENET_STD)
     if backbone == EFFICIENTNET_LITE0:
-        return _LITE0
+        return Traits("timm", grids, _LITE_MEAN, _LITE_STD)
     from tasks.core.networks import find_traits
 
-    return find_traits(backbone)
+    return find_traits(backbone, side)
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -95,12 +95,12 @@ def from_other_names(network: nn.Module, state_dict: Mapping[str, Any]) -> Mappi
 
 
 def with_levels(name: str, network: nn.Module) -> nn.Module:
-    """The network as a module from images (B, 3, 224, 224) to embeddings (B, D) and levels (B, C, H, W).
+    """The network as a module from images (B, 3, S, S) to embeddings (B, D) and levels (B, C, H, W).
 
-    The levels are a dict by stride: for each stride from 4 to 16, the last map of that stride that a stage
-    of the network gives; if there is none, the finest of the coarser ones. A transformer whose patches stay
-    on one grid has one level, the patches after its last block and norm. The embedding is what the
-    classifier's last layer takes: the averaged last map in most networks, the class token in most
+    The levels are a dict by stride, that of images of 224 pixels: for each from 4 to 16, the last map of that
+    stride that a stage of the network gives; if there is none, the finest of the coarser ones. A transformer
+    whose patches stay on one grid has one level, the patches after its last block and norm. The embedding is
+    what the classifier's last layer takes: the averaged last map in most networks, the class token in most
     transformers.
 
     Raises:
@@ -111,15 +111,15 @@ def with_levels(name: str, network: nn.Module) -> nn.Module:
 
 
 @cache
-def find_traits(name: str) -> Traits:
-    """What a configuration needs to know of a network, found without its weights, by passing on shapes.
+def find_traits(name: str, side: int = INPUT_SIZE) -> Traits:
+    """What a configuration needs to know of a network and images of `side` pixels, found without weights.
 
     Raises:
         ConfigurationError: there is none of this name, or it cannot be used.
     """
     try:
         with torch.device("meta"):
-            embeddings, levels = with_levels(name, _without_values(name))(_images())
+            embeddings, levels = with_levels(name, _without_values(name))(_images(side))
     except ConfigurationError:
         raise
     except Exception as error:  # a network raises what it likes about what it is not made for
@@ -158,8 +158,8 @@ def _without_values(name: str) -> nn.Module:
             return make_network(name).to("meta")
 
 
-def _images() -> Tensor:
-    return torch.zeros(2, 3, INPUT_SIZE, INPUT_SIZE)
+def _images(side: int = INPUT_SIZE) -> Tensor:
+    return torch.zeros(2, 3, side, side)
 
 
 def _stride(side: int) -> int:

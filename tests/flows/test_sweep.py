@@ -90,9 +90,9 @@ def test_points_scored_together_have_the_scores_of_each_on_its_own(
 ) -> None:
     together = jobs(dataset, fresh(), settings(), axes)
     alone = jobs(dataset, fresh(), settings(), axes)
-    score_together(together, "007", {})
+    score_together(together, together[0].manifest().of("007"))
     for one, other in zip(together, alone, strict=True):
-        score_together([other], "007", {})
+        score_together([other], other.manifest().of("007"))
         manifest = one.manifest().of("007")
         score_key, _ = scoring(one, manifest)
         assert score_key == scoring(other, manifest)[0]
@@ -191,7 +191,7 @@ def test_a_gallery_is_read_once_and_a_search_serves_every_k_and_kappa(
     }
     points = jobs(dataset, fresh(), settings(), axes)
     points = [replace(point, memory_gib=1e-9) for point in points]
-    stages = score_together(points, "007", {})
+    stages = score_together(points, points[0].manifest().of("007"))
     size_probes = 2  # how many pyramids fit into the memory, and how much a point compares with
     assert counts["reads"] == size_probes + TEST * (1 + 5)
     parts = 3  # levels 8 and 16 together, 8 alone, 16 alone

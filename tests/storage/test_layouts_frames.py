@@ -139,6 +139,15 @@ def test_masks_that_cannot_be_used_cost_no_frame(root: Path) -> None:
     assert "truncated" in (found["testing/frames/01_0014/5.png"].mask_reason or "")
 
 
+def test_frames_are_recognised_by_their_folders(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert Dataset.at(root).recognised().layout == Frames()
+    named = campus(root, Frames(test_step=1))
+    assert named.recognised() == named
+    other = tmp_path_factory.mktemp("other")
+    write_image(other / "bottle/train/good/0.png", picture("other", 0))
+    assert Dataset.at(other).recognised() == Dataset.at(other)
+
+
 def test_a_folder_without_videos_is_named(root: Path) -> None:
     with pytest.raises(DatasetError, match=r"no video under .*training/clips: expected VIDEO/NAME\.jpg"):
         find_categories(campus(root, Frames(train="training/clips")))

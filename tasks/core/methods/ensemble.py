@@ -4,13 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
+from tasks.core.config import ConfigurationError
+
 HELD_OUT = 0.2
+Rule = Literal["scores", "ranks"]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """The mean of several methods, each with the weight of the others.
+
+    Attributes:
+        methods: by name, with settings where they are not the published ones; "spade" among them.
+        rule: of image scores: "scores" on the scale of normal images, or "ranks" within the test set.
+        seed: of the draw of the training images that are held out for the scales.
+    """
+
+    name: ClassVar[str] = "ensemble"
+    methods: tuple[str, ...] = ("spade", "patchcore")
+    rule: Rule = "scores"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the settings but for the methods' names, which the registry knows."""
+        if self.rule not in get_args(Rule):
+            raise ConfigurationError(f"rule is {self.rule!r}: it is scores or ranks")
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigurationError(f"seed is {self.seed!r}: it is a whole number, 0 or more")
+        if not isinstance(self.methods, tuple) or not all(isinstance(each, str) for each in self.methods):
+            raise ConfigurationError(
+                f"methods is {self.methods!r}: name them as ensemble(methods=('spade', 'patchcore'))"
+            )
+        if len(set(self.methods)) < 2 or len(set(self.methods)) < len(self.methods):
+            raise ConfigurationError(f"methods is {self.methods!r}: name two or more, each once")
 
 
 @dataclass(frozen=True)

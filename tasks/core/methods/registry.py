@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+from collections.abc import Mapping
 from typing import Any
 
 from tasks.core.config import ConfigurationError
+from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.interface import Method
 from tasks.core.methods.neighbors import DN2, NearestNeighbor
 from tasks.core.methods.one_class_svm import OneClassSVM
@@ -16,6 +18,8 @@ from tasks.core.methods.patchcore import PatchCore
 METHODS: dict[str, type[Any]] = {
     kind.name: kind for kind in (DN2, NearestNeighbor, OneClassSVM, PaDiM, PatchCore)
 }
+_SPADE = "spade"  # the settings of a run are its own
+_NAMES = (*METHODS, Ensemble.name)
 
 
 def make_method(name: str, **settings: Any) -> Method:
@@ -25,16 +29,12 @@ def make_method(name: str, **settings: Any) -> Method:
         ConfigurationError: no such method, or no such setting of it.
     """
     if name not in METHODS:
-        raise ConfigurationError(f"method is {name!r}: it is one of {', '.join(METHODS)}")
-    names = [field.name for field in dataclasses.fields(METHODS[name])]
-    for setting in settings:
-        if setting not in names:
-            raise ConfigurationError(f"{name} has no setting {setting!r}: it has {', '.join(names)}")
-    method: Method = METHODS[name](**settings)
+        raise ConfigurationError(f"method is {name!r}: it is one of {', '.join(_NAMES)}")
+    method: Method = _made(METHODS[name], settings)
     return method
 
 
-def parse_method(text: str) -> Method:
+def parse_method(text: str) -> Method | Ensemble:
     """A method from its name, or from its name and settings, as `patchcore(share=0.01)`.
 
     Raises:
@@ -53,14 +53,34 @@ def parse_method(text: str) -> Method:
             raise ValueError("it is no name")
     except (SyntaxError, ValueError):
         raise ConfigurationError(
-            f"method is {text!r}: it is one of {', '.join(METHODS)}, or with settings, as dn2(k=5)"
+            f"method is {text!r}: it is one of {', '.join(_NAMES)}, or with settings, as dn2(k=5)"
         ) from None
-    return make_method(name, **settings)
+    if name != Ensemble.name:
+        return make_method(name, **settings)
+    ensemble: Ensemble = _made(Ensemble, settings)
+    labels = [each if each == _SPADE else method_label(parse_member(each)) for each in ensemble.methods]
+    return dataclasses.replace(ensemble, methods=tuple(labels))
 
 
-def method_label(method: Method) -> str:
+def parse_member(text: str) -> Method:
+    """As `parse_method`, of a method in an ensemble, which is none itself."""
+    method = parse_method(text)
+    if isinstance(method, Ensemble):
+        raise ConfigurationError(f"method is {text!r}, in an ensemble: name the methods of both in one")
+    return method
+
+
+def _made(kind: type[Any], settings: Mapping[str, Any]) -> Any:
+    names = [field.name for field in dataclasses.fields(kind)]
+    for setting in settings:
+        if setting not in names:
+            raise ConfigurationError(f"{kind.name} has no setting {setting!r}: it has {', '.join(names)}")
+    return kind(**settings)
+
+
+def method_label(method: Method | Ensemble) -> str:
     """What `parse_method` makes the method of: its name, and the settings that are not the published ones."""
-    fields = [(field.name, field.default) for field in dataclasses.fields(METHODS[method.name])]
+    fields = [(field.name, field.default) for field in dataclasses.fields(method)]  # type: ignore[arg-type]
     changed = [
         f"{name}={getattr(method, name)!r}" for name, value in fields if getattr(method, name) != value
     ]

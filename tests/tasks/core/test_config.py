@@ -43,12 +43,15 @@ def test_the_defaults_are_the_papers() -> None:
         ({"levels": (6,)}, "level is 6"),
         ({"levels": (4,), "backbone": "vit_small_patch14_dinov2"}, "level is 4: .*dinov2 has 14"),
         ({"kappa": 257, "backbone": "vit_small_patch14_dinov2"}, "from 1 to 256"),
+        ({"protocol": "full256", "backbone": "vit_small_patch14_dinov2"}, "cannot be used here: .*256"),
+        ({"protocol": "full256", "kappa": 4097, "backbone": "regnet_y_400mf"}, "from 1 to 4096"),
         ({"kappa": 170, "backbone": "squeezenet1_1", "levels": (16,)}, "from 1 to 169"),
         ({"k_image": 0}, "k_image is 0: it is a whole number, 1 or more"),
         ({"k_gallery": -3}, "k_gallery is -3"),
         ({"k_gallery": 2.5}, "k_gallery is 2.5"),
         ({"kappa": 0}, "kappa is 0: it is a whole number, from 1 to 3136"),
         ({"kappa": 197, "fusion": "average"}, "from 1 to 196"),
+        ({"kappa": 5000, "protocol": "full256"}, "from 1 to 4096"),
         ({"sigma": -1.0}, "sigma is -1.0"),
         ({"sigma": float("nan")}, "sigma is nan"),
         ({"sigma": float("inf")}, "sigma is inf"),
@@ -89,6 +92,7 @@ def test_what_is_known_of_networks_without_torch_is_what_would_be_found() -> Non
     assert set(RESNETS) == known
     for name in ("resnet18", "resnext50_32x4d", "wide_resnet50_2"):
         assert find_traits(name) == traits(name)
+        assert find_traits(name, 256) == traits(name, 256)
     assert find_traits(EFFICIENTNET_LITE0).grids == traits(EFFICIENTNET_LITE0).grids
 
 
@@ -125,6 +129,7 @@ def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
     for other in (
         {"backbone": "resnet50"},
         {"protocol": "full"},
+        {"protocol": "full256"},
         {"dtype": "float32"},
         {"precision": "bfloat16"},
     ):

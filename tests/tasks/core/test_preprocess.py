@@ -9,6 +9,7 @@ from tasks.core.preprocess import align_mask, preprocess
 
 PAPER = Configuration().preprocessing
 FULL = Configuration(protocol="full").preprocessing
+FULL256 = Configuration(protocol="full256").preprocessing
 
 
 def test_the_paper_resizes_to_256_and_keeps_the_centre_224() -> None:
@@ -52,7 +53,12 @@ def align_oracle(mask: np.ndarray, how: Preprocessing, resolution: int) -> np.nd
 
 def test_masks_go_through_the_geometry_of_their_image() -> None:
     rng = np.random.default_rng(0)
-    for shape, how, resolution in (((90, 131), PAPER, 33), ((256, 256), PAPER, 224), ((57, 40), FULL, 64)):
+    for shape, how, resolution in (
+        ((90, 131), PAPER, 33),
+        ((256, 256), PAPER, 224),
+        ((57, 40), FULL, 64),
+        ((480, 856), FULL256, 256),
+    ):
         mask = rng.random(shape) < 0.4
         np.testing.assert_array_equal(align_mask(mask, how, resolution), align_oracle(mask, how, resolution))
 

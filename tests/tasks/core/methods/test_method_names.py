@@ -22,7 +22,15 @@ def test_settings_stand_in_brackets() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["dn2", "dn2(k=7)", "padim(dimensions=20, seed=3)", "patchcore(strides=(4, 8), share=0.25)"]
+    "text",
+    [
+        "dn2",
+        "dn2(k=7)",
+        "padim(dimensions=20, seed=3)",
+        "patchcore(strides=(4, 8), share=0.25)",
+        "ensemble",
+        "ensemble(methods=('spade', 'dn2(k=7)'), rule='ranks')",
+    ],
 )
 def test_a_label_names_the_same_method(text: str) -> None:
     assert method_label(parse_method(text)) == text
@@ -32,8 +40,25 @@ def test_a_published_setting_is_not_part_of_the_label() -> None:
     assert method_label(parse_method("dn2(k=2)")) == "dn2"
 
 
+def test_methods_of_an_ensemble_are_named_as_their_own_columns() -> None:
+    text = "ensemble(methods=(' dn2( k = 2 )', 'spade'))"
+    assert method_label(parse_method(text)) == "ensemble(methods=('dn2', 'spade'))"
+
+
 @pytest.mark.parametrize(
-    "text", ["", "nothing", "dn2(2)", "dn2(**{})", "dn2(k=x)", "dn2(j=2)", "dn2(k=0)", "a.b", "dn2(k=1)(k=2)"]
+    "text",
+    [
+        *("", "nothing", "dn2(2)", "dn2(**{})", "dn2(k=x)", "dn2(j=2)", "dn2(k=0)", "a.b", "dn2(k=1)(k=2)"),
+        "ensemble(rule='best')",
+        "ensemble(methods='dn2')",
+        "ensemble(methods=('dn2',))",
+        "ensemble(methods=('dn2', 'dn2'))",
+        "ensemble(methods=('dn2', 'dn2(k=2)'))",
+        "ensemble(methods=('dn2', 'nothing'))",
+        "ensemble(methods=('dn2', 'ensemble'))",
+        "ensemble(seed=-1)",
+        "ensemble(k=1)",
+    ],
 )
 def test_what_is_no_method_is_refused(text: str) -> None:
     with pytest.raises(ConfigurationError):

@@ -1,0 +1,91 @@
+"""The paper's protocol: the runs that its tables need, over one set of features, beside its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from prefect import flow
+
+from flows.evaluate import IncompleteRunError
+from flows.runners import task_runner
+from flows.sweep import evaluate_points
+from storage.datasets import Dataset, find_categories
+from storage.errors import DatasetError
+from storage.layout import DEFAULT_STORE
+from storage.layouts_frames import Frames
+from storage.reference import CAMPUS, IMAGES
+from storage.results import Results
+from storage.schemas import REPRODUCTION
+from storage.tables import table_bytes, table_of
+from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
+from tasks.ingest import prepare
+from tasks.job import DEFAULT_BATCH_SIZE, Job, Request
+from tasks.progress import LOGGER
+from tasks.reproduction import Point, configurations, paper_figures, reproduction_rows
+from tasks.sweep import points_of
+
+
+@flow(name="reproduce", task_runner=task_runner())
+def reproduce(
+    root: str | Dataset,
+    store: str = DEFAULT_STORE,
+    configuration: Configuration = Configuration(),  # noqa: B008 (frozen)
+    categories: Sequence[str] = (),
+    run_id: str | None = None,
+    device: str = "auto",
+    batch_size: int = DEFAULT_BATCH_SIZE,
+    memory_gib: float = DEFAULT_MEMORY_GIB,
+) -> str:
+    """Evaluate what the paper's tables need, and join it with their figures; the sweep's id is returned.
+
+    Of MVTec AD, tables 1, 2, 3, 6 and 7; of frames in the layout of ShanghaiTech Campus, tables 4 and 5. What
+    varies from table to table is the paper's: protocol, levels, K and gallery; all else is `configuration`'s.
+    The same call with the same `run_id` continues an interrupted reproduction.
+
+    Raises:
+        DatasetError: the dataset has no category of the paper.
+        IncompleteRunError: a category failed; the table says so, and holds the others' figures.
+    """
+    dataset = (root if isinstance(root, Dataset) else Dataset.at(root)).recognised()
+    campus = isinstance(dataset.layout, Frames)
+    wanted = _categories(dataset, categories, campus=campus)
+    published = paper_figures(campus=campus)
+    settings = configurations(published, configuration)
+    job = prepare(Request(dataset, store, settings[0], wanted, run_id, device, batch_size, memory_gib))
+    incomplete = None
+    try:
+        evaluate_points(job, settings)
+    except IncompleteRunError as error:
+        incomplete = error
+    points = dict(zip(settings, _points(job, settings, campus=campus), strict=True))
+    rows = reproduction_rows(published, configuration, points, find_categories(dataset))
+    opened = job.open_store()
+    opened.write(opened.reproduction(job.run_id), table_bytes(table_of(rows, REPRODUCTION)))
+    if incomplete is not None:
+        raise incomplete
+    return job.run_id
+
+
+def _categories(dataset: Dataset, wanted: Sequence[str], *, campus: bool) -> tuple[str, ...]:
+    """Those of the categories, or of those wanted, that the paper has figures for."""
+    found = find_categories(dataset, wanted)
+    known = tuple(name for name in found if campus or name in IMAGES)
+    if not known:
+        raise DatasetError(
+            f"the paper has no figures for {', '.join(found)} in {dataset.root}: name a folder with "
+            f"categories of MVTec AD ({', '.join(IMAGES)}), or with frames as of ShanghaiTech Campus"
+        )
+    if len(known) < len(found):
+        LOGGER.info("the paper has no figures for %s: left out", ", ".join(sorted({*found} - {*known})))
+    return known
+
+
+def _points(job: Job, settings: Sequence[Configuration], *, campus: bool) -> list[Point]:
+    """The runs as published; the category of frames is called as the paper's."""
+    results = Results(job.store)
+    found = []
+    for point in points_of(job, settings):
+        rows = results.rows("categories", point.run_id)
+        by_name = {CAMPUS if campus else row["category"]: row for row in rows}
+        found.append(Point(results.rows("run", point.run_id)[0], by_name))
+    return found
