@@ -23,7 +23,6 @@ from storage.schemas import SPADE
 from tasks.core.config import (
     DEFAULT_MEMORY_GIB,
     DEFAULT_TOLERANCE,
-    STRIDES,
     Configuration,
     ConfigurationError,
 )
@@ -84,9 +83,11 @@ class Format(StrEnum):
 def _configuration(
     *,
     backbone: Annotated[
-        str, typer.Option(help="A torchvision ResNet by its name, or tf_efficientnet_lite0.")
+        str, typer.Option(help="A network of torchvision or timm by its name; see spade backbones.")
     ] = _DEFAULTS.backbone,
-    weights: Annotated[str | None, typer.Option(help="File of a state dict.")] = None,
+    weights: Annotated[
+        str | None, typer.Option(help="File of a state dict: torch's, or .safetensors.")
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(
@@ -94,7 +95,10 @@ def _configuration(
         ),
     ] = _DEFAULTS.protocol,
     level: Annotated[
-        list[int] | None, typer.Option(help="Stride of a pyramid level to match; repeatable. Default 4 8 16.")
+        list[int] | None,
+        typer.Option(
+            help="Stride of a pyramid level to match; repeatable. Default: all, 4 8 16 of a ResNet."
+        ),
     ] = None,
     k_image: Annotated[int, typer.Option(help="Neighbours in the image score.")] = _DEFAULTS.k_image,
     k_gallery: Annotated[int, typer.Option(help="Images in the gallery.")] = _DEFAULTS.k_gallery,
@@ -126,7 +130,7 @@ def _configuration(
         backbone=backbone,
         weights=weights,
         protocol=protocol,  # type: ignore[arg-type]  # checked by Configuration, as all of these
-        levels=tuple(level or STRIDES),
+        levels=tuple(level or ()),
         k_image=k_image,
         k_gallery=k_gallery,
         gallery=gallery,  # type: ignore[arg-type]
@@ -588,6 +592,18 @@ def compare(
         print_rows([{"run": run_id, **row} for row in found.to_pylist()], "comparisons", format)
         if is_worse(found):
             raise typer.Exit(1)
+
+
+@app.command()
+def backbones(
+    filter: Annotated[str, typer.Option(help="Only names that contain this.")] = "",
+) -> None:
+    """List the networks whose weights are on this machine, and say how to use the others."""
+    with _errors():
+        from flows.screen import print_backbones
+        from tasks.backbones import find_backbones
+
+        print_backbones(*find_backbones(filter))
 
 
 class Part(StrEnum):

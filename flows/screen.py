@@ -36,9 +36,13 @@ from storage.sweeps import averages
 
 if TYPE_CHECKING:
     from flows.registered import Entry
+    from tasks.backbones import Installed
     from tasks.plan import Plan
 
+_NAMES = 20  # of networks without weights
+
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
+    "backbones": {"name": "name", "library": "library", "levels": "levels", "weights": "weights"},
     "categories": {
         "category": "category",
         "method": "method",
@@ -367,6 +371,24 @@ def print_changes(store: str, entries: Sequence[Entry]) -> None:
             done = ", ".join(f"{step} {count}" for step, count in computed.items() if count)
             print(f"run {run}: computed anew: {done or 'nothing'}")
     print_entries(store, entries)
+
+
+def print_backbones(here: Sequence[Installed], others: Sequence[str]) -> None:
+    """The networks whose weights are here, the names of the others if they are few, how to use these."""
+    rows = [
+        {
+            "name": each.name,
+            "library": each.traits.library,
+            "levels": ",".join(str(stride) for stride, _ in each.traits.grids),
+            "weights": str(each.weights),
+        }
+        for each in here
+    ]
+    _print(_render(rows, "backbones"))
+    names = ", ".join(others) if len(others) <= _NAMES else "--filter TEXT names those that contain it"
+    print(f"without weights here: {len(others)}" + (f": {names}" if others else ""))
+    print("--backbone NAME --weights FILE uses one with the state dict in a file (.pth or .safetensors);")
+    print("--backbone NAME alone downloads its published weights once, and works without a network then.")
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], name: str, style: str) -> None:

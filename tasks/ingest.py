@@ -18,7 +18,7 @@ from storage.schemas import SPADE
 from storage.tables import table_bytes
 from tasks.core.config import ConfigurationError
 from tasks.job import Job, Request, Stage
-from tasks.methods import known_methods
+from tasks.methods import check_levels, known_methods
 from tasks.progress import report
 from tasks.step import step
 from tasks.weights import file_sha256, weights_file
@@ -56,6 +56,7 @@ def settle(request: Request) -> Job:
     methods = known_methods(request.methods)
     if not methods:
         raise ConfigurationError("methods is empty: name at least one, as spade")
+    check_levels(methods, configuration)
     find_categories(request.dataset, request.categories)
     device = _device(request.device)
     _check_precision(configuration.precision, device)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from storage.datasets import Manifest
 from storage.schemas import SPADE
+from tasks.core.config import Configuration, ConfigurationError
 from tasks.core.methods.ensemble import Ensemble
-from tasks.core.methods.registry import method_label, parse_method
+from tasks.core.methods.registry import describe_method, method_label, parse_member, parse_method
 from tasks.ensembles import ensemble_scoring, score_ensemble
 from tasks.job import Job, Stage
 from tasks.learned import learned_scoring, score_learned
@@ -24,6 +27,34 @@ def known_methods(names: Sequence[str]) -> tuple[str, ...]:
     """
     found = (name if name == SPADE else method_label(parse_method(name)) for name in names)
     return tuple(dict.fromkeys(found))
+
+
+def check_levels(methods: Sequence[str], settings: Configuration) -> None:
+    """Check that the backbone has the levels that the methods read.
+
+    Raises:
+        ConfigurationError: it does not; the message says how the method is named to read what there is.
+    """
+    for name in dict.fromkeys(chain.from_iterable(map(_members, methods))):
+        if name == SPADE or set((method := parse_member(name)).strides) <= set(settings.strides):
+            continue
+        setting: dict[str, Any] = {"strides": settings.strides}
+        if "strides" not in describe_method(method):
+            setting = {"stride": min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))}
+        usable = method_label(dataclasses.replace(method, **setting))  # type: ignore[type-var]  # methods are dataclasses
+        raise ConfigurationError(
+            f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
+            f"{_listed(settings.strides)}: name it as --method '{usable}'"
+        )
+
+
+def _members(name: str) -> Sequence[str]:
+    found = None if name == SPADE else parse_method(name)
+    return found.methods if isinstance(found, Ensemble) else [name]
+
+
+def _listed(strides: Sequence[int]) -> str:
+    return ", ".join(str(stride) for stride in strides)
 
 
 @step

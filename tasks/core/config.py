@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal, get_args
 
 Protocol = Literal["paper", "full", "full256"]
@@ -30,23 +31,38 @@ RESNETS = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
-BACKBONES = (*RESNETS, EFFICIENTNET_LITE0)
-STRIDES = (4, 8, 16)
+INPUT_SIZE = 224  # at which a network's levels are found
+STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 _GEOMETRIES: Mapping[Protocol, tuple[int, int]] = {  # of each protocol: resize and crop, pixels
-    "paper": (256, 224),
-    "full": (224, 224),
+    "paper": (256, INPUT_SIZE),
+    "full": (INPUT_SIZE, INPUT_SIZE),
     "full256": (256, 256),
 }
 
 
 class ConfigurationError(ValueError):
     """A setting out of its range; the message names it, its value and what it may be."""
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a network brings to a configuration.
+
+    Attributes:
+        library: which it is from.
+        grids: stride and cells a side of each level, finest first.
+        mean: of the channels of its input, scaled to 0..1.
+        std: of these channels.
+    """
+
+    library: Literal["torchvision", "timm"]
+    grids: tuple[tuple[int, int], ...]
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -68,11 +84,12 @@ class Configuration:
     """One way to compute scores; the defaults are those of the paper (arXiv 2005.02357v3, section 4).
 
     Attributes:
-        backbone: a network pretrained on ImageNet.
+        backbone: name of a network; torchvision's, if it has one of this name, or else timm's.
         weights: file of its state dict; None for the published weights.
         protocol: "paper" resizes to 256 and crops the centre 224; "full" resizes the whole image to 224, and
             "full256" to 256, as the paper does frames of ShanghaiTech Campus.
-        levels: strides of the pyramid's levels that are matched, finest first.
+        levels: strides of the pyramid's levels that are matched, finest first; () becomes all that the
+            backbone has, 4, 8 and 16 of a ResNet.
         k_image: neighbours averaged in the image score (equation 2).
         k_gallery: training images whose patches form the gallery.
         gallery: which those are, "nearest" to the test image (section 3.1) or "random".
@@ -93,7 +110,7 @@ class Configuration:
     backbone: str = "wide_resnet50_2"
     weights: str | None = None
     protocol: Protocol = "paper"
-    levels: tuple[int, ...] = STRIDES
+    levels: tuple[int, ...] = ()
     k_image: int = 50
     k_gallery: int = 50
     gallery: Gallery = "nearest"
@@ -111,7 +128,6 @@ class Configuration:
 
     def __post_init__(self) -> None:
         """Check each setting; ConfigurationError names the first that is wrong."""
-        _one_of("backbone", self.backbone, BACKBONES)
         _one_of("protocol", self.protocol, get_args(Protocol))
         _one_of("fusion", self.fusion, get_args(Fusion))
         _one_of("upsampling", self.upsampling, get_args(Upsampling))
@@ -130,20 +146,28 @@ class Configuration:
                 f"sigma is {self.sigma!r}: it is a number of pixels from 0 (no filter) "
                 f"to below the metric resolution, {self.metric_resolution}"
             )
-        if not self.levels:
-            raise ConfigurationError("levels is empty: name at least one of " + _listed(STRIDES))
+        grids = dict(self._traits.grids)
         for level in self.levels:
-            _one_of("level", level, STRIDES)
-        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
+            if level not in grids:
+                raise ConfigurationError(f"level is {level!r}: {self.backbone} has {_listed(self.strides)}")
+        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))) or self.strides)
         coarsest = self.levels[-1] if self.fusion == "average" else self.levels[0]
-        _whole("kappa", self.kappa, 1, (self.preprocessing.crop // coarsest) ** 2)
+        _whole("kappa", self.kappa, 1, grids[coarsest] ** 2)
+
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Strides of all levels that the backbone has, finest first."""
+        return tuple(stride for stride, _ in self._traits.grids)
 
     @property
     def preprocessing(self) -> Preprocessing:
         """What an image goes through before the backbone."""
-        lite = self.backbone == EFFICIENTNET_LITE0
-        mean, std = (_LITE_MEAN, _LITE_STD) if lite else (_IMAGENET_MEAN, _IMAGENET_STD)
-        return Preprocessing(*_GEOMETRIES[self.protocol], mean, std)
+        traits = self._traits
+        return Preprocessing(*_GEOMETRIES[self.protocol], traits.mean, traits.std)
+
+    @property
+    def _traits(self) -> Traits:
+        return traits(self.backbone, _GEOMETRIES[self.protocol][1])
 
     def feature_description(self, weights_sha256: str) -> dict[str, Any]:
         """All that determines the features of an image."""
@@ -152,7 +176,7 @@ class Configuration:
             "backbone": self.backbone,
             "weights_sha256": weights_sha256,
             "preprocessing": dataclasses.asdict(self.preprocessing),
-            "levels": list(STRIDES),
+            "levels": list(self.strides),
             "dtype": self.dtype,
             "precision": self.precision,
         }
@@ -172,6 +196,23 @@ class Configuration:
     def description(self) -> dict[str, Any]:
         """Every setting by name."""
         return dataclasses.asdict(self)
+
+
+@cache
+def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
+    """What a network brings, with images of `side` pixels; most are built to find out, which takes seconds.
+
+    Raises:
+        ConfigurationError: there is no such network, or it cannot be used.
+    """
+    grids = tuple((stride, side // stride) for stride in STRIDES)
+    if backbone in RESNETS:
+        return Traits("torchvision", grids, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if backbone == EFFICIENTNET_LITE0:
+        return Traits("timm", grids, (127 / 255,) * 3, (128 / 255,) * 3)
+    from tasks.core.networks import find_traits
+
+    return find_traits(backbone, side)
 
 
 def _one_of(name: str, value: Any, allowed: Sequence[Any]) -> None:

@@ -165,14 +165,14 @@ def test_an_unknown_run_and_a_missing_store_are_named(store: Path, tmp_path: Pat
     ("arguments", "message"),
     [
         (["--gallery", "farthest"], "gallery is 'farthest': did you mean nearest"),
-        (["--backbone", "resnet51"], "backbone is 'resnet51': did you mean resnet50"),
+        (["--backbone", "resnet51"], "backbone is 'resnet51': did you mean resnet51q, resnet50"),
         (["--k-gallery", "0"], "k_gallery is 0"),
         (["--kappa", "0"], "kappa is 0"),
         (["--sigma", "-2"], "sigma is -2.0"),
         (["--fusion", "mean"], "fusion is 'mean'"),
     ],
 )
-def test_a_wrong_option_is_one_line_before_anything_is_loaded(
+def test_a_wrong_option_is_one_line_before_anything_is_computed(
     command: str, arguments: list[str], message: str, tmp_path: Path
 ) -> None:
     assert_one_line_of_error(command, arguments, message, tmp_path)
@@ -181,9 +181,9 @@ def test_a_wrong_option_is_one_line_before_anything_is_loaded(
 @pytest.mark.parametrize(
     ("command", "arguments", "message"),
     [
-        ("evaluate", ["--level", "7"], "level is 7: it is one of 4, 8, 16"),
-        ("plan", ["--level", "7"], "level is 7: it is one of 4, 8, 16"),
-        ("sweep", ["--levels", "4,7"], "level is 7: it is one of 4, 8, 16"),
+        ("evaluate", ["--level", "7"], "level is 7: wide_resnet50_2 has 4, 8, 16"),
+        ("plan", ["--level", "7"], "level is 7: wide_resnet50_2 has 4, 8, 16"),
+        ("sweep", ["--levels", "4,7"], "level is 7: wide_resnet50_2 has 4, 8, 16"),
         ("sweep", ["--levels", "4 8"], "levels is '4 8': name strides with commas between them, as 4,8,16"),
         ("sweep", ["--k", "1", "--k-image", "2"], "k is k_image and k_gallery together"),
         (
