@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from storage.datasets import Manifest
 from storage.schemas import SPADE
 from tasks.core.config import Configuration, ConfigurationError
 from tasks.core.methods.ensemble import Ensemble
-from tasks.core.methods.registry import describe_method, method_label, parse_method
+from tasks.core.methods.registry import describe_method, method_label, parse_member, parse_method
 from tasks.ensembles import ensemble_scoring, score_ensemble
 from tasks.job import Job, Stage
 from tasks.learned import learned_scoring, score_learned
@@ -34,20 +35,22 @@ def check_levels(methods: Sequence[str], settings: Configuration) -> None:
     Raises:
         ConfigurationError: it does not; the message says how the method is named to read what there is.
     """
-    for name in methods:
-        method = None if name == SPADE else parse_method(name)
-        if isinstance(method, Ensemble):
-            check_levels(method.methods, settings)
-        elif method is not None and not set(method.strides) <= set(settings.strides):
-            setting: dict[str, Any] = {"strides": settings.strides}
-            if "strides" not in describe_method(method):
-                nearest = min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))
-                setting = {"stride": nearest}
-            usable = method_label(replace(method, **setting))  # type: ignore[type-var]  # it is a dataclass
-            raise ConfigurationError(
-                f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
-                f"{_listed(settings.strides)}: name it as '{usable}'"
-            )
+    for name in dict.fromkeys(chain.from_iterable(map(_members, methods))):
+        if name == SPADE or set((method := parse_member(name)).strides) <= set(settings.strides):
+            continue
+        setting: dict[str, Any] = {"strides": settings.strides}
+        if "strides" not in describe_method(method):
+            setting = {"stride": min(settings.strides, key=lambda stride: abs(stride - method.strides[0]))}
+        usable = method_label(dataclasses.replace(method, **setting))  # type: ignore[type-var]  # methods are dataclasses
+        raise ConfigurationError(
+            f"method {name} reads levels {_listed(method.strides)}, but {settings.backbone} has "
+            f"{_listed(settings.strides)}: name it as --method '{usable}'"
+        )
+
+
+def _members(name: str) -> Sequence[str]:
+    found = None if name == SPADE else parse_method(name)
+    return found.methods if isinstance(found, Ensemble) else [name]
 
 
 def _listed(strides: Sequence[int]) -> str:

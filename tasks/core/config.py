@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from functools import cache
 from typing import Any, Literal, get_args
 
 Protocol = Literal["paper", "full", "full256"]
@@ -30,17 +31,15 @@ RESNETS = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
-INPUT_SIZE = 224  # of most networks, and of the paper's crop
+INPUT_SIZE = 224  # at which a network's levels are found
 STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
 MAX_METRIC_RESOLUTION = 4096
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 _GEOMETRIES: Mapping[Protocol, tuple[int, int]] = {  # of each protocol: resize and crop, pixels
-    "paper": (256, 224),
-    "full": (224, 224),
+    "paper": (256, INPUT_SIZE),
+    "full": (INPUT_SIZE, INPUT_SIZE),
     "full256": (256, 256),
 }
 
@@ -163,8 +162,8 @@ class Configuration:
     @property
     def preprocessing(self) -> Preprocessing:
         """What an image goes through before the backbone."""
-        mean, std = self._traits.mean, self._traits.std
-        return Preprocessing(*_GEOMETRIES[self.protocol], mean, std)
+        traits = self._traits
+        return Preprocessing(*_GEOMETRIES[self.protocol], traits.mean, traits.std)
 
     @property
     def _traits(self) -> Traits:
@@ -199,17 +198,18 @@ class Configuration:
         return dataclasses.asdict(self)
 
 
+@cache
 def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
-    """What a network brings, with images of `side` pixels; torch is only loaded for those not known here.
+    """What a network brings, with images of `side` pixels; most are built to find out, which takes seconds.
 
     Raises:
-        ConfigurationError: there is no such network, or it cannot be used with such images.
+        ConfigurationError: there is no such network, or it cannot be used.
     """
     grids = tuple((stride, side // stride) for stride in STRIDES)
     if backbone in RESNETS:
-        return Traits("torchvision", grids, _IMAGENET_MEAN, _IMAGENET_STD)
+        return Traits("torchvision", grids, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     if backbone == EFFICIENTNET_LITE0:
-        return Traits("timm", grids, _LITE_MEAN, _LITE_STD)
+        return Traits("timm", grids, (127 / 255,) * 3, (128 / 255,) * 3)
     from tasks.core.networks import find_traits
 
     return find_traits(backbone, side)

@@ -97,10 +97,10 @@ def from_other_names(network: nn.Module, state_dict: Mapping[str, Any]) -> Mappi
 def with_levels(name: str, network: nn.Module) -> nn.Module:
     """The network as a module from images (B, 3, S, S) to embeddings (B, D) and levels (B, C, H, W).
 
-    The levels are a dict by stride, that of images of 224 pixels: for each from 4 to 16, the last map of that
-    stride that a stage of the network gives; if there is none, the finest of the coarser ones. A transformer
-    whose patches stay on one grid has one level, the patches after its last block and norm. The embedding is
-    what the classifier's last layer takes: the averaged last map in most networks, the class token in most
+    The levels are a dict by stride: for each stride from 4 to 16, the last map of that stride that a stage
+    of the network gives; if there is none, the finest of the coarser ones. A transformer whose patches stay
+    on one grid has one level, the patches after its last block and norm. The embedding is what the
+    classifier's last layer takes: the averaged last map in most networks, the class token in most
     transformers.
 
     Raises:
@@ -112,7 +112,7 @@ def with_levels(name: str, network: nn.Module) -> nn.Module:
 
 @cache
 def find_traits(name: str, side: int = INPUT_SIZE) -> Traits:
-    """What a configuration needs to know of a network and images of `side` pixels, found without weights.
+    """What a configuration needs to know of a network, found without its weights: shapes are passed on.
 
     Raises:
         ConfigurationError: there is none of this name, or it cannot be used.

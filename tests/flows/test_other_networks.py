@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -80,14 +79,14 @@ def test_a_methods_levels_are_checked_before_anything_is_computed(
     for method, named in {
         "patchcore(share=0.01)": "patchcore(strides=(14,), share=0.01)",
         "padim": "padim(strides=(14,))",
-        "ensemble(methods=('spade', 'padim(seed=1)'))": "padim(strides=(14,), seed=1)",
+        "ensemble(methods=('spade', 'padim'))": "padim(strides=(14,))",
         "nearest_neighbor": "nearest_neighbor(stride=14)",
     }.items():
         request = Request(Dataset.at(str(dataset)), str(tmp_path / "store"), chosen, methods=(method,))
         with pytest.raises(ConfigurationError) as raised:
             settle(request)
-        assert f"{DINOV2} has 14: name it as '{named}'" in str(raised.value)
-        settle(replace(request, methods=(named,)))
+        assert f"{DINOV2} has 14: name it as --method '{named}'" in str(raised.value)
+        settle(Request(Dataset.at(str(dataset)), str(tmp_path / "store"), chosen, methods=(named,)))
 
 
 def test_a_plan_counts_a_transformers_work(

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.reproduce import reproduce
-from flows.reproduction_screen import print_reproduction
+from flows.screen.reproduction import print_reproduction
 from storage.datasets import Dataset, Entry, read_mask
 from storage.errors import DatasetError, StoreError
 from storage.features import Features

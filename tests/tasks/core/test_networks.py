@@ -110,3 +110,9 @@ def test_weights_for_other_patches_are_not_made_to_fit() -> None:
     resized = make_network(DINOV2).state_dict() | {"patch_embed.proj.weight": torch.zeros(384, 3, 16, 16)}
     with pytest.raises(ConfigurationError, match=r"1 tensors .* 'patch_embed\.proj\.weight'"):
         Backbone(DINOV2, resized)
+
+
+def test_the_grid_is_that_of_the_images_side_where_a_network_takes_others() -> None:
+    assert find_traits("mobilenet_v3_small", 256).grids == ((4, 64), (8, 32), (16, 16))
+    with pytest.raises(ConfigurationError, match=f"{DINOV2}', which cannot be used here"):
+        find_traits(DINOV2, 256)

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from flows.screen import print_rows
+from flows.screen.tables import print_rows
 from storage.layout import Store
 from storage.results import Results
 from tasks.open_choices import choices_of

@@ -1,0 +1,1 @@
+"""The commands of `spade`, by what they are for."""

@@ -1,0 +1,1 @@
+"""What a user sees: progress while a run works, and tables."""
