@@ -391,8 +391,8 @@ def test_what_was_set_aside_keeps_its_reason_when_its_category_fails(
     def fail(*_: object) -> None:
         raise StoreError("no room")
 
-    monkeypatch.setattr("flows.evaluate.extract", extract_in_part)
-    monkeypatch.setattr("flows.evaluate.index", fail)
+    monkeypatch.setattr("flows.category.extract", extract_in_part)
+    monkeypatch.setattr("flows.category.index", fail)
     with pytest.raises(IncompleteRunError, match="007: no room"):
         evaluate(str(dataset), str(store), settings(), ["007"], run_id="failed")
     images = Results(store).images("failed").set_index("image_id")
