@@ -16,7 +16,7 @@ from storage.results import Results
 from tasks.compare import counts
 from tasks.core.config import ConfigurationError
 from tasks.progress import LOGGER
-from tasks.registered import registered_configurations
+from tasks.registered import registered_recipes
 
 
 @dataclass(frozen=True)
@@ -89,17 +89,24 @@ def evaluate_registered(
             yield Entry(name, "", None, "failed", reason=registry.errors[name])
             continue
         try:
-            configurations = registered_configurations(registry, name)
+            recipes = registered_recipes(registry, name)
         except ConfigurationError as error:
             LOGGER.error("%s", error)
             yield Entry(name, "", None, "failed", reason=str(error))
             continue
         registered = registry.entry(name)
-        for title, configuration in configurations.items():
+        for title, recipe in recipes.items():
             run_id = re.sub(r"[^\w.-]", "_", f"{now}-{name}-{title}", flags=re.ASCII)[:100]
             reason, run = None, None
             try:
-                run = evaluate(registered.dataset, store, configuration, registered.categories, run_id)
+                run = evaluate(
+                    registered.dataset,
+                    store,
+                    recipe.configuration,
+                    registered.categories,
+                    run_id,
+                    methods=recipe.methods,
+                )
             except IncompleteRunError as error:
                 run, reason = error.run_id, str(error)
             except Exception as error:  # the next entry may be whole

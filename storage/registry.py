@@ -1,6 +1,8 @@
 """Registered datasets: a TOML file that names them, their layouts, and the configurations to evaluate.
 
 [configurations.NAME]           settings of `tasks.core.config.Configuration`
+preset = "..."                  of `tasks.presets`: what these settings start from; "paper" without it
+methods = ["..."]               as in --method; those of the preset without it
 [datasets.NAME]
 root = "..."                    folder, relative to this file, or URL; ~ and ${VARIABLE} are replaced
 categories = ["..."]            only these; all without it

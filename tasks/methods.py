@@ -35,7 +35,7 @@ def check_levels(methods: Sequence[str], settings: Configuration) -> None:
     Raises:
         ConfigurationError: it does not; the message says how the method is named to read what there is.
     """
-    for name in dict.fromkeys(chain.from_iterable(map(_members, methods))):
+    for name in dict.fromkeys(chain.from_iterable(map(members_of, methods))):
         if name == SPADE or set((method := parse_member(name)).strides) <= set(settings.strides):
             continue
         setting: dict[str, Any] = {"strides": settings.strides}
@@ -48,7 +48,8 @@ def check_levels(methods: Sequence[str], settings: Configuration) -> None:
         )
 
 
-def _members(name: str) -> Sequence[str]:
+def members_of(name: str) -> Sequence[str]:
+    """The methods that score for a method: itself, or those of an ensemble."""
     found = None if name == SPADE else parse_method(name)
     return found.methods if isinstance(found, Ensemble) else [name]
 

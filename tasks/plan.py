@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ from storage.errors import DatasetError
 from storage.features import Features
 from storage.layout import Store
 from storage.manifests import read_manifest
+from storage.schemas import SPADE
 from storage.scores import Scores
 from tasks.core.backbone import Backbone
 from tasks.core.matching import match
 from tasks.ingest import report_files, settle
 from tasks.job import Job, Request
+from tasks.methods import members_of, method_scoring
 from tasks.progress import report
-from tasks.score import scoring
 from tasks.weights import read_state_dict
 
 _IMAGES = 16  # that the calibration passes through the backbone
@@ -42,8 +44,9 @@ class Work:
         category: its name.
         images: usable images, training and test.
         extract: distinct images without features, not counting those of a category before.
-        score: distinct test images without scores.
+        score: distinct test images without scores by SPADE, if it is asked for.
         gallery: images that each of them is matched with.
+        other: scores that are missing by the other methods.
         reason: why the category cannot be evaluated, or None.
     """
 
@@ -52,6 +55,7 @@ class Work:
     extract: int = 0
     score: int = 0
     gallery: int = 0
+    other: int = 0
     reason: str | None = None
 
 
@@ -78,12 +82,16 @@ class Costs:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run does for one category: counts as in `Work`, GiB at most, 10⁹ multiply-adds, minutes."""
+    """What a run does for one category: counts as in `Work`, GiB at most, 10⁹ multiply-adds, minutes.
+
+    The minutes are those of extraction and of SPADE.
+    """
 
     category: str
     images: int
     extract: int
     score: int
+    other: int
     feature_gib: float
     map_gib: float
     forward_gmac: float
@@ -139,10 +147,14 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
             continue
         extract = set(features.missing([*train, *test])) - planned
         planned |= extract
-        score_key, description = scoring(job, part)
-        score = Scores(store, score_key).missing(test)
-        gallery = description["k_gallery"]
-        works.append(Work(category, len(train) + len(test), len(extract), len(score), gallery))
+        missing = {
+            method: len(Scores(store, method_scoring(job, part, method)[0]).missing(test))
+            for method in {*job.methods, *chain.from_iterable(map(members_of, job.methods))}
+        }
+        gallery = min(job.configuration.k_gallery, len(train))
+        score = missing.pop(SPADE, 0)
+        counts = (len(train) + len(test), len(extract), score, gallery, sum(missing.values()))
+        works.append(Work(category, *counts))
     return works
 
 
@@ -155,6 +167,7 @@ def estimate(work: Work, costs: Costs) -> Estimate:
         images=work.images,
         extract=work.extract,
         score=work.score,
+        other=work.other,
         feature_gib=work.extract * costs.feature_bytes / 2**30,
         map_gib=work.score * costs.map_bytes / 2**30,
         forward_gmac=work.extract * costs.forward_macs / 1e9,

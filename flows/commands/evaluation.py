@@ -15,6 +15,8 @@ from flows.commands.options import (
     Device,
     Format,
     Memory,
+    Methods,
+    PresetOption,
     RegistryOption,
     RootArgument,
     StoreOption,
@@ -24,7 +26,7 @@ from flows.commands.options import (
 from flows.commands.running import configure_prefect, errors, resolved, run_flow
 from storage.layout import DEFAULT_STORE, Store
 from storage.location import DEFAULT_REGISTRY
-from storage.schemas import SPADE
+from tasks import presets
 from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
 
 
@@ -33,13 +35,8 @@ def evaluate(
     *,
     root: RootArgument,
     category: Categories = None,
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="spade (default), dn2, nearest_neighbor, one_class_svm, padim, patchcore, ensemble; with "
-            "settings as 'dn2(k=5)'; repeatable."
-        ),
-    ] = None,
+    preset: PresetOption = "paper",
+    method: Methods = None,
     configuration: Configuration,
     device: Device = "auto",
     batch_size: BatchSize = 16,
@@ -56,7 +53,7 @@ def evaluate(
         resolved(root, registry, category),
         store,
         configuration,
-        methods=tuple(method or (SPADE,)),
+        methods=tuple(method or presets.preset(preset).methods),
         run_id=run_id,
         device=device,
         batch_size=batch_size,
@@ -194,6 +191,8 @@ def plan(
     *,
     root: RootArgument,
     category: Categories = None,
+    preset: PresetOption = "paper",
+    method: Methods = None,
     configuration: Configuration,
     device: Device = "auto",
     batch_size: BatchSize = 16,
@@ -209,7 +208,13 @@ def plan(
     named = resolved(root, registry, category)
     find_categories(named.dataset, named.categories)  # before the seconds that torch takes
     request = Request(
-        named.dataset, store, configuration, named.categories, device=device, batch_size=batch_size
+        named.dataset,
+        store,
+        configuration,
+        named.categories,
+        device=device,
+        batch_size=batch_size,
+        methods=tuple(method or presets.preset(preset).methods),
     )
     configure_prefect(verbose=False)
     with progress_display(enabled=True):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from enum import StrEnum
 from functools import wraps
-from inspect import Signature, signature
+from inspect import Parameter, Signature, signature
 from itertools import chain
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ import typer
 
 from flows.commands.running import errors
 from tasks.core.config import Configuration
+from tasks.presets import preset
 
 _DEFAULTS = Configuration()
 StoreOption = Annotated[
@@ -28,6 +29,17 @@ RegistryOption = Annotated[
     str, typer.Option("--registry", envvar="SPADE_REGISTRY", help="File of registered datasets.")
 ]
 Categories = Annotated[list[str] | None, typer.Option("--category", help="Only this category; repeatable.")]
+PresetOption = Annotated[
+    str, typer.Option("--preset", help="paper or best: settings and methods, where no other is named.")
+]
+Methods = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--method",
+        help="spade, dn2, nearest_neighbor, one_class_svm, padim, patchcore, ensemble; with settings as "
+        "'dn2(k=5)'; repeatable. Default: the preset's.",
+    ),
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, ...")]
 BatchSize = Annotated[int, typer.Option(help="Images in a forward pass.")]
 Memory = Annotated[float, typer.Option(help="GiB of features kept in memory while scoring.")]
@@ -122,11 +134,16 @@ def configured(command: Callable[..., None], names: Collection[str] = ()) -> Cal
     }
 
     @wraps(command)
-    def configured(**given: Any) -> None:
+    def configured(context: typer.Context, **given: Any) -> None:
         with errors():
-            configuration = configuration_of(**{name: given.pop(name) for name in declared})
-            command(configuration=configuration, **given)
+            named = {name: given.pop(name) for name in declared}
+            for name, value in preset(given.get("preset", "paper")).settings.items():
+                source = context.get_parameter_source(name)
+                if source is not None and source.name == "DEFAULT":
+                    named[name] = value
+            command(configuration=configuration_of(**named), **given)
 
+    context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
     shown = [declared.values() if name == "configuration" else [own[name]] for name in own]
-    configured.__signature__ = Signature(list(chain(*shown)))  # type: ignore[attr-defined]  # typer reads it
+    configured.__signature__ = Signature([context, *chain(*shown)])  # type: ignore[attr-defined]  # typer reads it
     return configured

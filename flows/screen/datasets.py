@@ -53,10 +53,10 @@ def print_plan(plan: Plan) -> None:
     """What is left to do in each category and in total, and about how long that takes."""
     rows, total = [asdict(estimate) for estimate in plan.categories], plan.total
     print_table(rendered(rows, "plan", asdict(total) if len(rows) > 1 else None, decimals=2))
-    if total.extract or total.score:
+    if total.extract or total.score or total.other:
         print(
             f"about {total.minutes:.1f} minutes of computing on {plan.device}, measured with random images; "
-            "reading and writing files comes on top"
+            "reading and writing files comes on top" + (", other methods too" if total.other else "")
         )
     else:
         print("nothing to extract, nothing to score: a run takes no time to speak of")

@@ -173,6 +173,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "images": "images",
         "extract": "to extract",
         "score": "to score",
+        "other": "by other methods",
         "feature_gib": "features, up to GiB",
         "map_gib": "maps, up to GiB",
         "forward_gmac": "forward, GMAC",

@@ -18,6 +18,10 @@ from flows.cli import app
 from storage.layout import Store
 from storage.schemas import CATEGORIES, IMAGES
 from storage.tables import read_table, table_bytes, table_of
+from tasks import presets
+from tasks.job import Request
+from tasks.plan import Plan
+from tasks.presets import Preset
 
 
 def spade(*arguments: object) -> tuple[int, str, str]:
@@ -268,6 +272,35 @@ def test_what_the_user_can_mend_is_one_line(
     assert re.search(message, last)
 
 
+def test_a_preset_gives_the_settings_and_methods_that_are_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_category(tmp_path / "tiny", "nut")
+    asked: list[Request] = []
+
+    def plan(request: Request) -> Plan:
+        asked.append(request)
+        return Plan((), "cpu")
+
+    monkeypatch.setattr("tasks.plan.plan", plan)
+    given = Preset({"kappa": 3, "sigma": 2.0}, ("dn2", "spade"))
+    monkeypatch.setattr(presets, "PRESETS", {"paper": Preset(), "best": given})
+    options = [
+        "plan",
+        tmp_path / "tiny",
+        "--store",
+        tmp_path / "store",
+        "--backbone",
+        "tf_efficientnet_lite0",
+    ]
+    for more in (["--preset", "best"], ["--preset", "best", "--sigma", "4", "--method", "padim"], []):
+        assert spade(*options, *more)[0] == 0
+    found = [(each.configuration.kappa, each.configuration.sigma, each.methods) for each in asked]
+    assert found == [(3, 2.0, ("dn2", "spade")), (3, 4.0, ("padim",)), (1, 4.0, ("spade",))]
+    code, _, error = spade(*options, "--preset", "bset")
+    assert (code, "preset is 'bset': it is one of best" in error) == (2, True)
+
+
 def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
     options = {
@@ -275,13 +308,12 @@ def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
         for name in ("evaluate", "plan")
     }
     only = [option for option in options["evaluate"] if option not in options["plan"]]
-    assert only[0][0] == ["--method"]
-    assert only[1:] == [
+    assert only == [
         (["--memory"], 2.0, "GiB of features kept in memory while scoring."),
         (["--run-id"], None, "Name of the run; the same name continues an interrupted run."),
         (["--verbose", "-v"], False, "Show Prefect's log."),
     ]
-    assert len(options["plan"]) == len(options["evaluate"]) - 4
+    assert len(options["plan"]) == len(options["evaluate"]) - 3
 
 
 def test_plan_needs_no_server_and_writes_nothing(store: Path, resnet18_weights: Path, tmp_path: Path) -> None:

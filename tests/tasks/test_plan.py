@@ -140,8 +140,32 @@ def test_after_a_run_nothing_is_missing(
     there = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
     planned = plan(Request(Dataset.at(dataset), str(finished), settings()))
     assert counts(planned)["total"] == (22, 0, 0)
-    assert planned.total == Estimate("total", 22, 0, 0, 0, 0, 0, 0, 0)
+    assert planned.total == Estimate("total", 22, 0, 0, 0, 0, 0, 0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == there
+
+
+@pytest.mark.usefixtures("without_calibration")
+@pytest.mark.parametrize(
+    ("methods", "other"),
+    [(("dn2",), 10), (("spade", "dn2"), 10), (("ensemble(methods=('spade', 'dn2'))", "dn2"), 20)],
+)
+def test_scores_by_other_methods_are_counted(
+    methods: tuple[str, ...],
+    other: int,
+    dataset: Path,
+    finished: Path,
+    settings: Callable[..., Configuration],
+) -> None:
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), methods=methods))
+    assert (planned.total.score, planned.total.other) == (0, other)
+
+
+@pytest.mark.usefixtures("without_calibration")
+def test_without_spade_none_of_its_scores_are_missing(
+    dataset: Path, finished: Path, settings: Callable[..., Configuration]
+) -> None:
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_gallery=50), methods=("dn2",)))
+    assert (planned.total.score, planned.total.other) == (0, 10)
 
 
 @pytest.mark.usefixtures("without_calibration")
@@ -183,9 +207,9 @@ def test_an_image_in_two_places_is_extracted_once(
 
 
 def test_an_estimate_is_work_times_costs() -> None:
-    work = Work("nut", images=7, extract=4, score=3, gallery=5)
+    work = Work("nut", images=7, extract=4, score=3, gallery=5, other=6)
     costs = Costs(2**30, 2**29, 10**9, 10**8, forward_seconds=3.0, match_seconds=2.0)
-    assert estimate(work, costs) == Estimate("nut", 7, 4, 3, 4.0, 1.5, 4.0, 1.5, 0.7)
+    assert estimate(work, costs) == Estimate("nut", 7, 4, 3, 6, 4.0, 1.5, 4.0, 1.5, 0.7)
 
 
 @pytest.mark.parametrize(

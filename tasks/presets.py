@@ -1,0 +1,37 @@
+"""Settings and methods by one name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from storage.schemas import SPADE
+from tasks.core.config import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """Settings of a `Configuration` that are not its defaults, and the methods to score by."""
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    methods: tuple[str, ...] = (SPADE,)
+
+
+PRESETS: Mapping[str, Preset] = {
+    "paper": Preset(),
+    "best": Preset({"protocol": "paper"}, ("ensemble(methods=('spade', 'padim', 'patchcore'))",)),
+}
+
+
+def preset(name: str) -> Preset:
+    """The preset of that name; "paper" has all settings of the paper, "best" is said in the README.
+
+    Raises:
+        ConfigurationError: there is none.
+    """
+    if name not in PRESETS:
+        near = get_close_matches(name, PRESETS) or list(PRESETS)
+        raise ConfigurationError(f"preset is {name!r}: it is one of {', '.join(near)}")
+    return PRESETS[name]
