@@ -21,12 +21,12 @@ class Preset:
 
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset(),
-    "best": Preset({"protocol": "paper"}, ("ensemble(methods=('spade', 'padim', 'patchcore'))",)),
+    "best": Preset(methods=("ensemble",)),
 }
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name; "paper" has all settings of the paper, "best" is said in the README.
+    """The preset of that name: all settings of the paper, or what `tests/benchmarks/presets.py` found best.
 
     Raises:
         ConfigurationError: there is none.
