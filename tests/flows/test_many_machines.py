@@ -138,7 +138,7 @@ def test_a_killed_flow_and_a_killed_machine_cost_the_next_night_nothing(team: Te
     assert (computed["extract"], computed["score"]) == (0, NORMAL + ANOMALOUS - scored)
     assert tables(night.store) == night.expected
 
-    worker.terminate()
+    worker.kill()
     worker.wait()
 
 
@@ -156,7 +156,7 @@ def test_a_night_outlives_its_worker(team: Team, night: Night) -> None:
     assert team.ended(second) == "COMPLETED"
     assert set(night.computed().values()) == {0}
     assert tables(night.store) == night.expected
-    worker.terminate()
+    worker.kill()
     worker.wait()
 
 
