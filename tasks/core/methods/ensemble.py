@@ -27,7 +27,7 @@ class Ensemble:
     """
 
     name: ClassVar[str] = "ensemble"
-    methods: tuple[str, ...] = ("spade", "padim", "patchcore")
+    methods: tuple[str, ...] = ("spade", "patchcore")
     rule: Rule = "scores"
     seed: int = 0
 
