@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from storage.errors import DatasetError, StoreError
 from tasks.core.config import ConfigurationError
-from tasks.extract import extract
-from tasks.index import index
 from tasks.job import Job, Stage
+from tasks.methods.index import index
 from tasks.progress import LOGGER
+from tasks.run.extract import extract
 
 
 def extract_and_index(job: Job, category: str, excluded: dict[str, str]) -> list[Stage]:

@@ -8,19 +8,19 @@ from prefect import flow
 
 from flows.category import extract_and_index, failure_reason
 from flows.runners import task_runner
-from storage.datasets import Dataset
-from storage.layout import DEFAULT_STORE
-from storage.schemas import SPADE
-from tasks.artifacts import publish_summary
+from storage.datasets.dataset import Dataset
+from storage.results.schemas import SPADE
+from storage.store.store import DEFAULT_STORE
 from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration
-from tasks.ingest import ingest, prepare
 from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request
-from tasks.methods import score_method
+from tasks.methods.by_name import score_method
+from tasks.methods.spade import score
 from tasks.progress import LOGGER
-from tasks.publish import begin, is_published, publish
-from tasks.score import score
+from tasks.run.artifacts import publish_summary
+from tasks.run.ingest import ingest, prepare
+from tasks.run.publish import begin, is_published, publish
+from tasks.run.summarize import failure, summarize
 from tasks.step import step
-from tasks.summarize import failure, summarize
 
 
 class IncompleteRunError(RuntimeError):

@@ -7,25 +7,25 @@ from typing import Literal
 
 from prefect import flow
 
-from flows.registered import BadEntriesError, Entry, evaluate_registered, evaluation
+from flows.crashed import recorded
+from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
-from storage.layout import DEFAULT_STORE, Store
-from storage.location import DEFAULT_REGISTRY
-from storage.lock import BusyError, exclusive
-from storage.registry import read_registry
-from storage.results import publish_interrupted
-from tasks.artifacts import publish_markdown
-from tasks.compare import escaped
+from storage.datasets.registry import read_registry
+from storage.results.reader import publish_interrupted
+from storage.store.location import DEFAULT_REGISTRY
+from storage.store.lock import BusyError, exclusive
+from storage.store.store import DEFAULT_STORE, Store
+from tasks.compare.runs import escaped
 from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, ConfigurationError
-from tasks.deaths import recorded
 from tasks.job import DEFAULT_BATCH_SIZE
 from tasks.progress import LOGGER
+from tasks.run.artifacts import publish_markdown
 
 NAME = "nightly"
 WhenBusy = Literal["leave", "wait"]
 
 
-class BadNightError(BadEntriesError):
+class BadNightError(BadRunsError):
     """Something failed or got worse."""
 
 
@@ -42,7 +42,7 @@ def nightly(
     memory_gib: float = DEFAULT_MEMORY_GIB,
     when_busy: WhenBusy = "leave",
     tolerance: float = DEFAULT_TOLERANCE,
-) -> list[Entry]:
+) -> list[RegisteredRun]:
     """Evaluate what is registered, or only the datasets named, and compare it with the last good night.
 
     What the store has is not computed again, so a night that was interrupted costs the next one nothing.
@@ -80,7 +80,7 @@ def nightly(
     return entries
 
 
-def markdown(entries: Sequence[Entry]) -> str:
+def markdown(entries: Sequence[RegisteredRun]) -> str:
     """The night as a Markdown document."""
     good = sum(entry.is_good for entry in entries)
     lines = [

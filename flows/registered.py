@@ -11,16 +11,16 @@ from typing import Any
 
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.runners import Kind, task_runner
-from storage.registry import Registry
-from storage.results import Results
-from tasks.compare import counts
+from storage.datasets.registry import Registry
+from storage.results.reader import Results
+from tasks.compare.runs import counts
 from tasks.core.config import ConfigurationError
+from tasks.methods.recipes import registered_recipes
 from tasks.progress import LOGGER
-from tasks.registered import registered_recipes
 
 
 @dataclass(frozen=True)
-class Entry:
+class RegisteredRun:
     """How one dataset and configuration ended.
 
     Attributes:
@@ -53,12 +53,12 @@ class Entry:
         return f"{self.dataset} {self.configuration}: {', '.join(reasons)}"
 
 
-class BadEntriesError(RuntimeError):
+class BadRunsError(RuntimeError):
     """Something is not as it should be; what could be evaluated is published."""
 
-    def __init__(self, entries: Sequence[Entry], bad: Iterable[Entry]) -> None:
-        """Keep all `entries`, and say of the `bad` ones why they are."""
-        self.entries = entries
+    def __init__(self, runs: Sequence[RegisteredRun], bad: Iterable[RegisteredRun]) -> None:
+        """Keep all `runs`, and say of the `bad` ones why they are."""
+        self.runs = runs
         super().__init__("; ".join(entry.complaint for entry in bad))
 
 
@@ -77,7 +77,7 @@ def evaluation(
 
 def evaluate_registered(
     evaluate: Callable[..., str], registry: Registry, datasets: Sequence[str], store: str, prefix: str
-) -> Iterator[Entry]:
+) -> Iterator[RegisteredRun]:
     """Evaluate the datasets, or all, with each of their configurations, as runs of that prefix.
 
     What stops one is its result, and stops no other.
@@ -86,13 +86,13 @@ def evaluate_registered(
     for name in sorted(datasets or (registry.entries.keys() | registry.errors.keys())):
         if name in registry.errors:
             LOGGER.error("%s", registry.errors[name])
-            yield Entry(name, "", None, "failed", reason=registry.errors[name])
+            yield RegisteredRun(name, "", None, "failed", reason=registry.errors[name])
             continue
         try:
             recipes = registered_recipes(registry, name)
         except ConfigurationError as error:
             LOGGER.error("%s", error)
-            yield Entry(name, "", None, "failed", reason=str(error))
+            yield RegisteredRun(name, "", None, "failed", reason=str(error))
             continue
         registered = registry.entry(name)
         for title, recipe in recipes.items():
@@ -115,9 +115,9 @@ def evaluate_registered(
             yield _entry(store, name, title, run, reason)
 
 
-def _entry(store: str, name: str, title: str, run: str | None, reason: str | None) -> Entry:
+def _entry(store: str, name: str, title: str, run: str | None, reason: str | None) -> RegisteredRun:
     if run is None:
-        return Entry(name, title, None, "failed", reason=reason)
+        return RegisteredRun(name, title, None, "failed", reason=reason)
     rows = Results(store).rows("comparisons", run)
     worse = sum(row["verdict"] == "worse" for row in rows)
-    return Entry(name, title, run, "partial" if reason else "complete", worse, counts(rows), reason)
+    return RegisteredRun(name, title, run, "partial" if reason else "complete", worse, counts(rows), reason)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from prefect import flow
 
-from flows.registered import BadEntriesError, Entry, evaluate_registered, evaluation
+from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
-from storage.layout import DEFAULT_STORE, Store
-from storage.location import DEFAULT_REGISTRY
-from storage.registry import read_registry
-from storage.results import Results
-from tasks.artifacts import publish_markdown
-from tasks.compare import escaped
+from storage.datasets.registry import read_registry
+from storage.results.reader import Results
+from storage.store.location import DEFAULT_REGISTRY
+from storage.store.store import DEFAULT_STORE, Store
+from tasks.compare.runs import escaped
 from tasks.core.config import DEFAULT_MEMORY_GIB
 from tasks.job import DEFAULT_BATCH_SIZE
+from tasks.run.artifacts import publish_markdown
 
 NAME = "reprocess"
 
 
-class IncompleteReprocessingError(BadEntriesError):
+class IncompleteReprocessingError(BadRunsError):
     """A configuration could not be evaluated, in whole or in part."""
 
 
@@ -33,7 +33,7 @@ def reprocess(
     device: str = "auto",
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
-) -> list[Entry]:
+) -> list[RegisteredRun]:
     """Evaluate a registered dataset with each of its configurations, after its images changed.
 
     Features are extracted of new content only, and scores computed where an image or its nearest training
@@ -54,7 +54,7 @@ def reprocess(
     return entries
 
 
-def _markdown(store: str, entries: list[Entry]) -> str:
+def _markdown(store: str, entries: list[RegisteredRun]) -> str:
     """What changed, as a Markdown document."""
     lines = []
     for entry in entries:

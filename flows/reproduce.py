@@ -9,20 +9,20 @@ from prefect import flow
 from flows.evaluate import IncompleteRunError
 from flows.runners import task_runner
 from flows.sweep import evaluate_points
-from storage.datasets import Dataset, find_categories
+from storage.datasets.dataset import Dataset, find_categories
+from storage.datasets.layouts.frames import Frames
 from storage.errors import DatasetError
-from storage.layout import DEFAULT_STORE
-from storage.layouts_frames import Frames
-from storage.reference import CAMPUS, IMAGES
-from storage.results import Results
-from storage.schemas import REPRODUCTION
-from storage.tables import table_bytes, table_of
+from storage.results.reader import Results
+from storage.results.schemas import REPRODUCTION
+from storage.store.store import DEFAULT_STORE
+from storage.store.tables import table_bytes, table_of
 from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
-from tasks.ingest import prepare
 from tasks.job import DEFAULT_BATCH_SIZE, Job, Request
+from tasks.paper.figures import CAMPUS, IMAGES
+from tasks.paper.reproduction import Point, configurations, paper_figures, reproduction_rows
 from tasks.progress import LOGGER
-from tasks.reproduction import Point, configurations, paper_figures, reproduction_rows
-from tasks.sweep import points_of
+from tasks.run.ingest import prepare
+from tasks.run.points import points_of
 
 
 @flow(name="reproduce", task_runner=task_runner())

@@ -10,16 +10,16 @@ from prefect import flow
 
 from flows.category import extract_and_index, failure_reason
 from flows.evaluate import IncompleteRunError
-from storage.datasets import Dataset
-from storage.layout import DEFAULT_STORE
+from storage.datasets.dataset import Dataset
+from storage.store.store import DEFAULT_STORE
 from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.grid import grid
-from tasks.ingest import prepare
 from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request, Stage
 from tasks.progress import LOGGER
-from tasks.publish import begin, is_published, publish
-from tasks.summarize import failure, summarize
-from tasks.sweep import ingest_once, points_of, score_points
+from tasks.run.ingest import prepare
+from tasks.run.points import ingest_once, points_of, score_points
+from tasks.run.publish import begin, is_published, publish
+from tasks.run.summarize import failure, summarize
 
 
 @flow(name="sweep")

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from storage.layout import Store
-from storage.location import Location
-from storage.results import published_runs
-from storage.sealed import damage
-from storage.segments import Segments
-from storage.tables import read_table
+from storage.results.reader import published_runs
+from storage.store.location import Location
+from storage.store.sealed import damage
+from storage.store.segments import Segments
+from storage.store.store import Store
+from storage.store.tables import read_table
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.config import ConfigurationError, Traits, traits
-from tasks.core.networks import timm_names, torchvision_names
+from tasks.core.networks.levels import timm_names, torchvision_names
 from tasks.weights import installed_weights
 
 

@@ -7,10 +7,10 @@ import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
+from storage.datasets.images import encode_png
 from storage.errors import StoreError
-from storage.images import encode_png
-from storage.layout import Store
-from tasks.core.drawings import CATEGORIES, DRAWINGS_VERSION, draw
+from storage.store.store import Store
+from tasks.core.drawings.draw import CATEGORIES, DRAWINGS_VERSION, draw
 from tasks.progress import report
 
 SEED = 0

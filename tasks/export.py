@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from storage.errors import StoreError
-from storage.layout import DEFAULT_STORE
-from storage.results import Results
+from storage.results.reader import Results
+from storage.store.store import DEFAULT_STORE
 from tasks.core.config import ConfigurationError
-from tasks.core.restore import quantise, restore
+from tasks.core.pictures.restore import quantise, restore
 from tasks.progress import report
-from tasks.settings import settings_of
+from tasks.run.settings import settings_of
 
 Format = Literal["tiff", "png"]
 _SUFFIXES = {"tiff": ".tif", "png": ".png"}

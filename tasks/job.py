@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from storage.datasets import Dataset, Manifest
-from storage.layout import DEFAULT_STORE, Store
-from storage.schemas import SPADE
-from storage.tables import read_table
+from storage.datasets.dataset import Dataset, Manifest
+from storage.results.schemas import SPADE
+from storage.store.store import DEFAULT_STORE, Store
+from storage.store.tables import read_table
 from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
 from tasks.provenance import peak_memory_mib
 

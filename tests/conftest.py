@@ -17,7 +17,7 @@ from hypothesis import settings as hypothesis_settings
 from machines import Processes, Team
 from upath import UPath
 
-from storage.layout import Store
+from storage.store.store import Store
 from tasks.core.config import Configuration
 
 hypothesis_settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure

@@ -13,7 +13,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from storage.results import Results
+from storage.results.reader import Results
 
 SHOWN = "connector/test/bent/003.png"
 WIDTH, HEIGHT = 1000, 1200

@@ -17,9 +17,9 @@ from PIL import Image
 from tiny import write_category
 
 from flows.evaluate import evaluate
-from storage.documentation import tables_page
-from storage.results import Results
-from storage.schemas import TABLES
+from storage.results.documentation import tables_page
+from storage.results.reader import Results
+from storage.results.schemas import TABLES
 from tasks.core.config import Configuration
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -210,7 +210,7 @@ def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
         return Traits("torchvision", grids, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
     if backbone == EFFICIENTNET_LITE0:
         return Traits("timm", grids, (127 / 255,) * 3, (128 / 255,) * 3)
-    from tasks.core.networks import find_traits
+    from tasks.core.networks.levels import find_traits
 
     return find_traits(backbone, side)
 

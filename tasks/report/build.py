@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 
-from storage.location import Location
-from storage.reports import ReportFolder
-from tasks.report.chapter import write_chapter
-from tasks.report.compare import previous, references, warnings
+from storage.results.report_folder import ReportFolder
+from storage.store.location import Location
+from tasks.report.category import write_chapter
 from tasks.report.pages import Pages
+from tasks.report.references import previous, references, warnings
 from tasks.report.source import Source
 from tasks.report.views import stage_table
 

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from tasks.core.curves import Curve
+from tasks.core.metrics.curves import Curve
 
 _NAMES = ("ink", "muted", "line", "normal", "anomalous", "surface", "accent")
 _COLOURS = {name: f"#0{number}0{number}0{number}" for number, name in enumerate(_NAMES, start=1)}

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.datasets import Entry
-from storage.images import encode_jpeg
-from storage.reports import ReportFolder
-from storage.scores import Scores
-from tasks.core.preprocess import align_mask
-from tasks.core.tiles import cut_out, enlarged, evaluated_area, heat, marked
+from storage.computed.scores import Scores
+from storage.datasets.dataset import ImageFile
+from storage.datasets.images import encode_jpeg
+from storage.results.report_folder import ReportFolder
+from tasks.core.networks.preprocess import align_mask
+from tasks.core.pictures.overlays import cut_out, enlarged, evaluated_area, heat, marked
 from tasks.report.source import Source
 
 TILE = 320  # pixels a side
@@ -38,7 +38,7 @@ class Pictures:
     use, None for an image without a usable one.
     """
 
-    entry: Entry
+    entry: ImageFile
     files: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     predicted: float | None = None
@@ -46,11 +46,11 @@ class Pictures:
 
 
 def colour_scale(
-    source: Source, scores: Scores, entries: Sequence[Entry], pool: Executor
+    source: Source, scores: Scores, entries: Sequence[ImageFile], pool: Executor
 ) -> tuple[float, float]:
     """Ends of the colour scale: the median of all pixels of the maps, and the value that 0.1 % exceed."""
 
-    def sample(entry: Entry) -> NDArray[np.float32]:
+    def sample(entry: ImageFile) -> NDArray[np.float32]:
         values = source.anomaly_map(scores, entry)
         return np.zeros(0, np.float32) if isinstance(values, str) else values.ravel()[::_SAMPLE]
 
@@ -62,7 +62,7 @@ def colour_scale(
 
 
 def write_pictures(
-    source: Source, scores: Scores, entry: Entry, look: Look, folder: ReportFolder, prefix: str, name: str
+    source: Source, scores: Scores, entry: ImageFile, look: Look, folder: ReportFolder, prefix: str, name: str
 ) -> Pictures:
     """Write the tiles of a test image as PREFIX/tiles/NAME-*.jpg; what cannot be shown is noted."""
     notes: list[str] = []
@@ -92,11 +92,11 @@ def write_pictures(
 
 
 def write_training(
-    source: Source, entries: Sequence[Entry], folder: ReportFolder, prefix: str, pool: Executor
+    source: Source, entries: Sequence[ImageFile], folder: ReportFolder, prefix: str, pool: Executor
 ) -> dict[str, str]:
     """Write each training image as PREFIX/train/NUMBER.jpg; files by image_id, "" where it is gone."""
 
-    def write(numbered: tuple[int, Entry]) -> str:
+    def write(numbered: tuple[int, ImageFile]) -> str:
         number, entry = numbered
         image = source.image(entry)
         if isinstance(image, str):
@@ -110,7 +110,7 @@ def write_training(
 
 
 def _truths(
-    source: Source, entry: Entry, notes: list[str]
+    source: Source, entry: ImageFile, notes: list[str]
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """The true mask as the metrics use it and as the tile shows it; None where there is none to trust."""
     resolution = source.run["metric_resolution"]

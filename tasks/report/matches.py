@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.datasets import Entry
-from storage.scores import Scores
-from tasks.core.correspondence import hottest_cell, matched_grids, nearest_patches
+from storage.computed.scores import Scores
+from storage.datasets.dataset import ImageFile
+from tasks.core.matching.correspondence import hottest_cell, matched_grids, nearest_patches
 from tasks.report.source import Source
 
 Point = tuple[float, float]
@@ -28,7 +28,7 @@ class Match:
     strides: tuple[int, ...]
     cell: float
     at: Point
-    neighbor: Entry
+    neighbor: ImageFile
     there: Point
     squared_distance: float
 
@@ -45,8 +45,8 @@ class _Query:
 def matches(
     source: Source,
     scores: Scores,
-    entries: Sequence[Entry],
-    galleries: Mapping[str, Sequence[Entry]],
+    entries: Sequence[ImageFile],
+    galleries: Mapping[str, Sequence[ImageFile]],
     pool: Executor,
 ) -> dict[str, list[Match] | str]:
     """The matches of each test image by image_id, one a matched grid; or why there are none.
@@ -75,7 +75,7 @@ def matches(
     return found
 
 
-def _query(source: Source, scores: Scores, entry: Entry) -> _Query | str:
+def _query(source: Source, scores: Scores, entry: ImageFile) -> _Query | str:
     values, pyramid = source.anomaly_map(scores, entry), source.pyramid(entry)
     for reason in (values, pyramid):
         if isinstance(reason, str):
@@ -86,7 +86,7 @@ def _query(source: Source, scores: Scores, entry: Entry) -> _Query | str:
     return _Query(cells, shapes, [grid[cell] for grid, cell in zip(grids, cells, strict=True)])
 
 
-def _answers(source: Source, entry: Entry, queries: Mapping[str, _Query]) -> dict[str, list[Match] | str]:
+def _answers(source: Source, entry: ImageFile, queries: Mapping[str, _Query]) -> dict[str, list[Match] | str]:
     """The best matches of some queries within one training image."""
     pyramid = source.pyramid(entry)
     if isinstance(pyramid, str):

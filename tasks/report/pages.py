@@ -8,14 +8,14 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from storage.datasets import Entry
-from storage.reference import SOURCES
-from storage.reports import ReportFolder
-from tasks.colours import heat_colours
+from storage.datasets.dataset import ImageFile
+from storage.results.report_folder import ReportFolder
 from tasks.core.config import Preprocessing
-from tasks.core.tiles import PREDICTED, TRUTH
-from tasks.report.compare import METHODS, SHOWN
+from tasks.core.pictures.colours import heat_colours
+from tasks.core.pictures.overlays import PREDICTED, TRUTH
+from tasks.paper.figures import SOURCES
 from tasks.report.images import TILE
+from tasks.report.references import METHODS, SHOWN
 from tasks.report.source import Row, Source
 from tasks.report.views import RULES
 
@@ -30,7 +30,7 @@ class Pages:
         """Prepare the pages of a run."""
         self._folder = folder
         self._environment = Environment(
-            loader=PackageLoader("tasks", "templates"),
+            loader=PackageLoader("tasks.report", "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -111,7 +111,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
 
 
-def original(entry: Entry, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
+def original(entry: ImageFile, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
     """Column and row in the original image of a point of the evaluated area, x and y as shares of it."""
     x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
     return int(x * (entry.width or 0)), int(y * (entry.height or 0))

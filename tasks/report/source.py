@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.datasets import Dataset, Entry, Manifest, read_image, read_mask
+from storage.computed.features import Features
+from storage.computed.scores import Scores
+from storage.datasets.dataset import Dataset, ImageFile, Manifest, read_image, read_mask
+from storage.datasets.images import UnreadableImageError
 from storage.errors import StoreError
-from storage.features import Features
-from storage.images import UnreadableImageError
-from storage.layout import Store
-from storage.results import Results
-from storage.scores import Scores
+from storage.results.reader import Results
+from storage.store.store import Store
 from tasks.core.config import Configuration, Preprocessing
 
 Row = Mapping[str, Any]
@@ -56,8 +56,8 @@ class Source:
     def manifest(self) -> Manifest:
         """The files of the dataset as the run saw them."""
         rows = self.results.rows("manifest", self.run_id)
-        names = Entry.__dataclass_fields__
-        entries = tuple(Entry(**{name: row[name] for name in names}) for row in rows)
+        names = ImageFile.__dataclass_fields__
+        entries = tuple(ImageFile(**{name: row[name] for name in names}) for row in rows)
         return Manifest(self.run["dataset"], entries)
 
     @cached_property
@@ -80,28 +80,28 @@ class Source:
         """The features that the run matched."""
         return Features(self.store, self.run["feature_key"])
 
-    def image(self, entry: Entry) -> NDArray[np.uint8] | str:
+    def image(self, entry: ImageFile) -> NDArray[np.uint8] | str:
         """An image (H, W, 3), or why it cannot be shown."""
         try:
             return read_image(Dataset.of_run(self.run), entry)
         except UnreadableImageError as error:
             return _since(error)
 
-    def mask(self, entry: Entry) -> NDArray[np.bool_] | str:
+    def mask(self, entry: ImageFile) -> NDArray[np.bool_] | str:
         """The mask (H, W) of an entry that has a usable one, or why it cannot be shown."""
         try:
             return read_mask(Dataset.of_run(self.run), entry)
         except UnreadableImageError as error:
             return _since(error)
 
-    def anomaly_map(self, scores: Scores, entry: Entry) -> NDArray[np.float32] | str:
+    def anomaly_map(self, scores: Scores, entry: ImageFile) -> NDArray[np.float32] | str:
         """The anomaly map (R, R) of a test image, or why it cannot be shown."""
         try:
             return scores.anomaly_map(entry.key)
         except (KeyError, StoreError):
             return "the anomaly map is no longer in the store: evaluate the dataset again"
 
-    def pyramid(self, entry: Entry) -> list[NDArray[Any]] | str:
+    def pyramid(self, entry: ImageFile) -> list[NDArray[Any]] | str:
         """The matched levels (H, W, C) of an image, or why they cannot be read."""
         try:
             return self.features.pyramid(entry.key, self.configuration.levels)

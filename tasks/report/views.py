@@ -9,10 +9,10 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from storage.datasets import Entry
-from storage.schemas import SCORE_RULES
-from tasks.core.curves import pro_curve, roc_curve
-from tasks.core.metrics import Ranking, pixel_ranking
+from storage.datasets.dataset import ImageFile
+from storage.results.schemas import SCORE_RULES
+from tasks.core.metrics.curves import pro_curve, roc_curve
+from tasks.core.metrics.ranking import Ranking, pixel_ranking
 from tasks.report.charts import Line, histogram, rates
 from tasks.report.images import Pictures
 from tasks.report.matches import Match
@@ -49,7 +49,7 @@ class ImageView:
     places: dict[str, int]
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> ImageFile:
         """Its line of the manifest."""
         return self.pictures.entry
 

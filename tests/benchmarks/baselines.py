@@ -15,11 +15,11 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from storage.datasets import Dataset, Entry, read_image
+from storage.datasets.dataset import Dataset, ImageFile, read_image
 from tasks.core.config import Configuration
-from tasks.core.matching import Pyramid
-from tasks.core.preprocess import preprocess
-from tasks.core.pyramid import concatenate
+from tasks.core.matching.matching import Pyramid
+from tasks.core.matching.pyramid import concatenate
+from tasks.core.networks.preprocess import preprocess
 
 
 def faiss_concatenated(
@@ -95,7 +95,7 @@ def scikit_metrics(
     }
 
 
-def extract_plainly(dataset: Dataset, entries: Sequence[Entry], weights: Path, target: Path) -> None:
+def extract_plainly(dataset: Dataset, entries: Sequence[ImageFile], weights: Path, target: Path) -> None:
     """Features of images one step after the other, batch 16, float32, saved as they are with numpy."""
     network = torchvision.models.wide_resnet50_2()
     network.load_state_dict(torch.load(weights, weights_only=True))

@@ -23,19 +23,19 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from storage.datasets import Dataset, Manifest
-from storage.features import Features
-from storage.layout import Store
-from tasks import score as score_step
+from storage.computed.features import Features
+from storage.datasets.dataset import Dataset, Manifest
+from storage.store.store import Store
 from tasks.core.config import Configuration
-from tasks.core.matching import Pyramid, match
-from tasks.core.metrics import pixel_metrics, profiled_pixel_metrics
-from tasks.core.retrieval import build_index, nearest
+from tasks.core.matching.matching import Pyramid, match
+from tasks.core.matching.retrieval import build_index, nearest
+from tasks.core.metrics.ranking import pixel_metrics, profiled_pixel_metrics
 from tasks.demo import draw_dataset
-from tasks.extract import extract
-from tasks.index import index
-from tasks.ingest import has_bfloat16, ingest, prepare
 from tasks.job import Job, Request
+from tasks.methods import spade as score_step
+from tasks.methods.index import index
+from tasks.run.extract import extract
+from tasks.run.ingest import has_bfloat16, ingest, prepare
 
 K = 50
 BOTTLE = Path(__file__).parents[3] / "shared" / "data" / "mvtec"

@@ -14,7 +14,7 @@ import sys
 
 import pandas as pd
 
-from storage.results import Results
+from storage.results.reader import Results
 
 METRICS = ("image", "pixel", "pro")
 BASELINE = "patchcore, embedding"

@@ -10,12 +10,12 @@ import pytest
 from tiny import write_category
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.evaluate import evaluate
-from storage.layout import Store
-from storage.location import read_bytes
 from storage.repair import repair
-from storage.results import Results
+from storage.results.reader import Results
+from storage.store.location import read_bytes
+from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.demo import draw_dataset
 

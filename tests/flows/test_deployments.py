@@ -14,7 +14,7 @@ import yaml
 from machines import REPOSITORY, Processes, Team, until
 from tiny import write_category
 
-from storage.results import Results
+from storage.results.reader import Results
 
 DEPLOYMENTS = REPOSITORY / "deployments"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOYMENTS / "compose.yaml").read_text())
@@ -56,9 +56,9 @@ def test_a_run_started_by_hand_is_on_the_teams_server(
     options = ["--backbone", "resnet18", "--k-image", "3", "--k-gallery", "2", "--metric-resolution", "64"]
     command = ["evaluate", str(tmp_path / "tiny"), "--weights", str(resnet18_weights), *options, "-v"]
     known = len(team.runs("evaluate"))
-    process = processes.start("flows.cli", *command, environment=team.environment, folder=tmp_path)
+    process = processes.start("flows.cli.app", *command, environment=team.environment, folder=tmp_path)
     assert until(lambda: process.poll() is not None, "spade evaluate")
-    assert process.returncode == 0, processes.log("flows.cli")
+    assert process.returncode == 0, processes.log("flows.cli.app")
     assert len(Results(tmp_path / "spade-store").images()) == 5
     assert [run["state_type"] for run in team.runs("evaluate")[known:]] == ["COMPLETED"]
 

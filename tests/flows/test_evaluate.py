@@ -16,21 +16,21 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 from tiny import write_category, write_image
 
 from flows.evaluate import IncompleteRunError, evaluate
-from storage.datasets import Dataset
+from storage.datasets.dataset import Dataset
 from storage.errors import StoreError
-from storage.layout import Store
 from storage.repair import repair
-from storage.results import Results
-from storage.schemas import COMPARED
-from tasks.compare import compare
+from storage.results.reader import Results
+from storage.results.schemas import COMPARED
+from storage.store.store import Store
+from tasks.compare.runs import compare
 from tasks.core.config import Configuration, ConfigurationError
-from tasks.extract import extract
-from tasks.index import index
-from tasks.ingest import ingest, prepare
 from tasks.job import Extraction, Job, Request, Stage
-from tasks.publish import publish
-from tasks.score import score
-from tasks.summarize import summarize
+from tasks.methods.index import index
+from tasks.methods.spade import score
+from tasks.run.extract import extract
+from tasks.run.ingest import ingest, prepare
+from tasks.run.publish import publish
+from tasks.run.summarize import summarize
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -14,7 +14,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL
 from tiny import write_category
 
-from storage.results import Results
+from storage.results.reader import Results
 
 TRAIN, NORMAL, ANOMALOUS = 21, 12, 13
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
@@ -32,7 +32,7 @@ def lines_of(command: list[str], *, kill_at: str | None = None) -> Iterator[str]
     environment = {name: value for name, value in os.environ.items() if "LOGGING" not in name}
     environment["PREFECT_API_URL"] = str(PREFECT_API_URL.value())
     process = subprocess.Popen(
-        [sys.executable, "-m", "flows.cli", *command, "-v"],
+        [sys.executable, "-m", "flows.cli.app", *command, "-v"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -16,9 +16,9 @@ from tiny import write_category
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
-from storage.layout import Store
-from storage.results import Results
-from storage.segments import Segments
+from storage.results.reader import Results
+from storage.store.segments import Segments
+from storage.store.store import Store
 from tasks.core.config import Configuration
 
 pytestmark = pytest.mark.integration
@@ -198,4 +198,4 @@ def test_a_cluster_and_a_bucket_come_to_the_same_tables(
 
 def worked_for_spade() -> bool:
     """Whether this process has run a step of the pipeline."""
-    return "tasks.extract" in sys.modules
+    return "tasks.run.extract" in sys.modules

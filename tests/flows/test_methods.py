@@ -13,16 +13,16 @@ from scipy.ndimage import gaussian_filter
 from tiny import write_category
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from flows.evaluate import IncompleteRunError, evaluate
-from storage.features import Features
-from storage.layout import Store
+from storage.computed.features import Features
 from storage.repair import repair
-from storage.results import Results
-from storage.schemas import COMPARED
+from storage.results.reader import Results
+from storage.results.schemas import COMPARED
+from storage.store.store import Store
 from tasks.core.config import Configuration, ConfigurationError
 from tasks.core.methods.padim import PaDiM
-from tasks.core.uncertainty import rocauc_difference
+from tasks.core.metrics.intervals import rocauc_difference
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

@@ -12,11 +12,11 @@ from prefect.states import Running
 from tiny import write_category
 
 from flows.nightly import BadNightError, nightly
-from flows.registered import Entry
+from flows.registered import RegisteredRun
 from flows.reprocess import reprocess
-from storage.layout import Store
-from storage.lock import exclusive
-from storage.results import Results, accept
+from storage.results.reader import Results, accept
+from storage.store.lock import exclusive
+from storage.store.store import Store
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -40,7 +40,7 @@ def registry(tmp_path: Path, resnet18_weights: Path) -> Path:
     return path
 
 
-def good(entries: list[Entry]) -> list[tuple[str, str, str]]:
+def good(entries: list[RegisteredRun]) -> list[tuple[str, str, str]]:
     return [(entry.dataset, entry.configuration, entry.status) for entry in entries]
 
 
@@ -75,7 +75,7 @@ def test_what_fails_is_told_and_stops_nothing_else(registry: Path, tmp_path: Pat
         path.unlink()
     with pytest.raises(BadNightError, match=r"gone few: no dataset at .*nowhere") as failure:
         nightly(str(registry), str(tmp_path / "store"))
-    entries = list(failure.value.entries)
+    entries = list(failure.value.runs)
     assert good(entries) == [
         ("gone", "few", "failed"),
         ("odd", "", "failed"),
@@ -107,7 +107,7 @@ def test_weights_that_went_bad_fail_the_night(registry: Path, tmp_path: Path) ->
     assert (comparisons.loc[comparisons["verdict"] == "worse", "high"] < 0).all()
     with pytest.raises(BadNightError, match="metrics got worse") as again:  # still worse than the last good
         nightly(str(registry), store, datasets=["tiny"])
-    for entry in again.value.entries:
+    for entry in again.value.runs:
         accept(Store.open(store), entry.run or "")
     assert all(entry.is_good for entry in nightly(str(registry), store, datasets=["tiny"]))
 

@@ -9,14 +9,14 @@ from safetensors.torch import save_file
 from tiny import write_category
 
 from flows.evaluate import evaluate
-from storage.datasets import Dataset
-from storage.results import Results
+from storage.datasets.dataset import Dataset
+from storage.results.reader import Results
 from tasks.core.config import Configuration, ConfigurationError
-from tasks.core.networks import make_network
-from tasks.ingest import settle
+from tasks.core.networks.levels import make_network
 from tasks.job import Request
-from tasks.plan import calibrate
-from tasks.scorer import Scorer
+from tasks.new_images.scorer import Scorer
+from tasks.run.ingest import settle
+from tasks.run.plan import calibrate
 
 DINOV2 = "vit_small_patch14_dinov2"
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from flows.evaluate import evaluate
-from storage.results import Results
+from storage.results.reader import Results
 from tasks.core.config import Configuration
 
 BASE = Configuration(

@@ -16,22 +16,22 @@ from scipy.spatial.distance import cdist
 from tiny import write_campus, write_category
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
+from flows.cli.screen.reproduction import print_reproduction
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.reproduce import reproduce
-from flows.screen.reproduction import print_reproduction
-from storage.datasets import Dataset, Entry, read_mask
+from storage.computed.features import Features
+from storage.computed.scores import Scores
+from storage.datasets.dataset import Dataset, ImageFile, read_mask
+from storage.datasets.layouts.frames import Frames
 from storage.errors import DatasetError, StoreError
-from storage.features import Features
-from storage.layout import Store
-from storage.layouts_frames import Frames
 from storage.repair import repair
-from storage.results import Results
-from storage.scores import Scores
-from tasks import score as score_step
+from storage.results.reader import Results
+from storage.store.store import Store
 from tasks.core.config import Configuration
-from tasks.core.preprocess import align_mask
-from tasks.core.pyramid import concatenate, smooth
+from tasks.core.matching.pyramid import concatenate, smooth
+from tasks.core.networks.preprocess import align_mask
+from tasks.methods import spade as score_step
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -220,7 +220,7 @@ def test_frames_are_scored_as_the_paper_does_those_of_the_campus(
     assert [row["anomalous"] for row in rows] == [False, True, True, False, False]
 
     manifest = [
-        Entry(**{name: row[name] for name in Entry.__dataclass_fields__})
+        ImageFile(**{name: row[name] for name in ImageFile.__dataclass_fields__})
         for row in results.rows("manifest", "paper-1")
     ]
     train = [entry.key for entry in manifest if entry.split == "train"]

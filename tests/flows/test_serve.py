@@ -11,7 +11,7 @@ from machines import Processes, free_port, until
 from tiny import write_category
 
 from storage.errors import StoreError
-from storage.results import Results
+from storage.results.reader import Results
 
 
 def statuses(store: Path) -> list[str]:
@@ -45,15 +45,15 @@ def test_serve_runs_the_night_by_its_schedule_and_ends_with_all_it_started(
         "--port",
         port,
     ]
-    serving = processes.start("flows.cli", *command, environment=environment, folder=tmp_path)
+    serving = processes.start("flows.cli.app", *command, environment=environment, folder=tmp_path)
     until(lambda: serving.poll() is not None or statuses(tmp_path / "store"), "a night")
-    assert statuses(tmp_path / "store")[0] == "complete", processes.log("flows.cli")
+    assert statuses(tmp_path / "store")[0] == "complete", processes.log("flows.cli.app")
     assert len(Results(tmp_path / "store").images()) == 5
 
-    second = processes.start("flows.cli", *command, environment=environment, folder=tmp_path)
+    second = processes.start("flows.cli.app", *command, environment=environment, folder=tmp_path)
     assert until(lambda: second.poll() is not None, "the second one's end")
     assert second.returncode == 2
-    assert f"error: port {port} cannot be used" in processes.log("flows.cli")
+    assert f"error: port {port} cannot be used" in processes.log("flows.cli.app")
 
     serving.send_signal(signal.SIGTERM)
     assert until(lambda: serving.poll() is not None, "the end")
@@ -63,8 +63,8 @@ def test_serve_runs_the_night_by_its_schedule_and_ends_with_all_it_started(
 def test_a_cron_that_is_none_is_refused_before_anything_starts(processes: Processes, tmp_path: Path) -> None:
     environment = {"PREFECT_API_URL": "http://127.0.0.1:1/api"}
     process = processes.start(
-        "flows.cli", "serve", "--cron", "at two", environment=environment, folder=tmp_path
+        "flows.cli.app", "serve", "--cron", "at two", environment=environment, folder=tmp_path
     )
     assert until(lambda: process.poll() is not None, "the error")
     assert process.returncode == 2
-    assert "error: cron is 'at two': it has five fields" in processes.log("flows.cli")
+    assert "error: cron is 'at two': it has five fields" in processes.log("flows.cli.app")

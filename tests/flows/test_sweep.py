@@ -13,20 +13,20 @@ from tiny import write_category
 
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.sweep import sweep
-from storage.datasets import Dataset
+from storage.computed.features import Features
+from storage.computed.scores import Scores
+from storage.datasets.dataset import Dataset
 from storage.errors import StoreError
-from storage.features import Features
-from storage.results import Results
-from storage.scores import Scores
-from tasks import score as score_step
-from tasks.core import matching
+from storage.results.reader import Results
 from tasks.core.config import Configuration, ConfigurationError
 from tasks.core.grid import grid
-from tasks.extract import extract
-from tasks.index import index
-from tasks.ingest import ingest, prepare
+from tasks.core.matching import matching
 from tasks.job import Job, Request
-from tasks.score import score_together, scoring
+from tasks.methods import spade as score_step
+from tasks.methods.index import index
+from tasks.methods.spade import score_together, scoring
+from tasks.run.extract import extract
+from tasks.run.ingest import ingest, prepare
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 

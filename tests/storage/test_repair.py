@@ -12,16 +12,16 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from storage.computed.features import Features
+from storage.computed.indices import has_index, read_index, write_index
+from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
-from storage.features import Features
-from storage.indices import has_index, read_index, write_index
-from storage.layout import Store
-from storage.location import Location
 from storage.repair import examine, repair
-from storage.results import Results, publish, published_runs
-from storage.schemas import RUN, STAGES
-from storage.scores import ImageScore, Scores
-from storage.tables import table_of
+from storage.results.reader import Results, publish, published_runs
+from storage.results.schemas import RUN, STAGES
+from storage.store.location import Location
+from storage.store.store import Store
+from storage.store.tables import table_of
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(2)]
 VALUES = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32)
@@ -191,8 +191,8 @@ def test_all_damage_is_repaired_at_once(store: Store) -> None:
 WRITER = """
 import hashlib, sys
 import numpy as np
-from storage.features import Features
-from storage.layout import Store
+from storage.computed.features import Features
+from storage.store.store import Store
 
 features = Features(Store.open(sys.argv[1]), "killed")
 for number in range(10_000):

@@ -6,7 +6,7 @@ import huggingface_hub.constants
 import pytest
 from typer.testing import CliRunner
 
-from flows.cli import app
+from flows.cli.app import app
 from tasks.backbones import find_backbones
 
 

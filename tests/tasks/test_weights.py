@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import tasks.weights
 from tasks.core.config import RESNETS, ConfigurationError
-from tasks.core.networks import torchvision_weights
+from tasks.core.networks.levels import torchvision_weights
 from tasks.weights import file_sha256, installed_weights, read_state_dict, weights_file
 
 

@@ -16,7 +16,7 @@ State = dict[str, NDArray[Any]]
 class Scores(NamedTuple):
     """The image score, and the pixel scores (H, W) float32 at the method's own grid, if it has any.
 
-    Higher is more anomalous. `tasks.core.pyramid.smooth` brings the pixel scores to metric resolution.
+    Higher is more anomalous. `pyramid.smooth` brings the pixel scores to metric resolution.
     """
 
     image: float

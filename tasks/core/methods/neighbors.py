@@ -8,10 +8,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.core.matching.retrieval import build_index, embedding_score, nearest
 from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
 from tasks.core.methods.patches import patch_vectors, sample_patches
 from tasks.core.methods.settings import check_whole
-from tasks.core.retrieval import build_index, embedding_score, nearest
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.core.config import STRIDES, ConfigurationError
+from tasks.core.matching.pyramid import concatenate
 from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
 from tasks.core.methods.settings import check_strides, check_whole
-from tasks.core.pyramid import concatenate
 
 _WIDE, _DIMENSIONS_OF_WIDE, _DIMENSIONS = 1792, 550, 100  # wide_resnet50_2's channels; the paper's choices
 _IMAGES = 8  # whose products are added at once

@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d
 
+from tasks.core.matching.pyramid import concatenate
+from tasks.core.matching.retrieval import build_index, nearest
 from tasks.core.methods.coreset import greedy_coreset, random_projection
 from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
 from tasks.core.methods.settings import check_share, check_strides, check_whole
-from tasks.core.pyramid import concatenate
-from tasks.core.retrieval import build_index, nearest
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import torchvision
 
-from storage.layout import digest
+from storage.store.store import digest
 from tasks.core.config import EFFICIENTNET_LITE0, RESNETS, Configuration, ConfigurationError, traits
-from tasks.core.networks import find_traits
+from tasks.core.networks.levels import find_traits
 
 
 def test_the_defaults_are_the_papers() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 
 from flows.evaluate import evaluate
-from storage.layout import Store
+from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.demo import draw_dataset
 from tasks.report.build import write_report

@@ -17,11 +17,11 @@ from tiny import write_category, write_image
 
 from flows.evaluate import IncompleteRunError, evaluate
 from storage.errors import StoreError
-from storage.results import Results
-from storage.schemas import CATEGORIES
+from storage.results.reader import Results
+from storage.results.schemas import CATEGORIES
 from tasks.core.config import Configuration
 from tasks.report.build import write_report
-from tasks.report.compare import SHOWN
+from tasks.report.references import SHOWN
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -325,7 +325,7 @@ def test_intervals_are_shown_where_the_table_has_them() -> None:
 def test_two_thousand_images_are_paged(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.report.chapter.GALLERY", 2)
+    monkeypatch.setattr("tasks.report.category.GALLERY", 2)
     folder = Path(str(write_report(str(finished), output=str(tmp_path / "report")))).parent
     names = sorted(path.name for path in (folder / "01-007").glob("images-*.html"))
     assert names == ["images-1.html", "images-2.html", "images-3.html"]

@@ -1,0 +1,93 @@
+"""How commands run a flow: its progress on the screen, then its tables; errors as one line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from storage.errors import DatasetError, StoreError
+from tasks.core.config import Configuration, ConfigurationError
+
+if TYPE_CHECKING:
+    from storage.datasets.registry import Registration
+
+
+def resolved(name: str, registry: str, categories: list[str] | None) -> Registration:
+    """What a user calls by this name, with those of its categories that are asked for."""
+    from storage.datasets.registry import resolve
+
+    named = resolve(name, registry)
+    return replace(named, categories=tuple(categories)) if categories else named
+
+
+def run_flow(
+    named: Registration,
+    store: str,
+    configuration: Configuration,
+    *,
+    start: Callable[..., str] | None = None,
+    show: Callable[[str, str], None] | None = None,
+    verbose: bool,
+    **settings: Any,
+) -> None:
+    """Run a flow with progress on the screen, then show its tables; a partial run ends with exit code 1.
+
+    The flow is `evaluate` and the tables are those of its run, unless `start` and `show` say otherwise.
+    """
+    from flows.cli.screen.progress import progress_display
+    from flows.cli.screen.runs import print_report
+    from storage.datasets.dataset import find_categories
+
+    find_categories(named.dataset, named.categories)  # before the seconds that Prefect and torch take
+    configure_prefect(verbose=verbose)
+    with progress_display(enabled=not verbose):
+        from flows.evaluate import IncompleteRunError, evaluate
+
+        incomplete = None
+        try:
+            run_id = (start or evaluate)(
+                root=named.dataset,
+                store=store,
+                configuration=configuration,
+                categories=named.categories,
+                **settings,
+            )
+        except IncompleteRunError as error:
+            run_id, incomplete = error.run_id, error
+    (show or print_report)(store, run_id)
+    if incomplete is not None:
+        typer.echo(f"error: {incomplete}", err=True)
+        raise typer.Exit(1)
+
+
+def configure_prefect(*, verbose: bool) -> None:
+    """Settings that Prefect reads when it is imported; what the user has set stays."""
+    settings = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+        "PREFECT_LOGGING_EXTRA_LOGGERS": "spade",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "INFO" if verbose else "CRITICAL",
+    }
+    for name, value in settings.items():
+        os.environ.setdefault(name, value)
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """What the user can mend is one line on stderr and exit code 2."""
+    try:
+        yield
+    except (ConfigurationError, DatasetError, StoreError) as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on from here", err=True)
+        sys.exit(130)

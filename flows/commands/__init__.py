@@ -1,1 +1,0 @@
-"""The commands of `spade`, by what they are for."""

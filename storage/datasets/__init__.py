@@ -1,0 +1,1 @@
+"""Datasets: their files, layouts and manifests."""

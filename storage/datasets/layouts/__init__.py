@@ -1,0 +1,1 @@
+"""How datasets arrange their files."""

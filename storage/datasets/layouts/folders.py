@@ -1,0 +1,154 @@
+"""A layout that is described by patterns, for images that lie in any folders."""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Any, ClassVar, Literal
+
+from storage.datasets.globs import check_pattern, find, parts_of
+from storage.datasets.images import HALF_SCALE
+from storage.datasets.layouts.file import GOOD, File, Split
+from storage.datasets.listing import listing
+from storage.errors import DatasetError
+from storage.store.location import Location
+
+_NAMES = ("category", "defect")
+_UNNAMED = "anomalous"
+
+
+@dataclass(frozen=True)
+class Folders:
+    """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
+
+    A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
+    `anomalous`. A file that is another's mask is no image.
+
+    Attributes:
+        normal: normal images, divided into training and test images by a seeded hash of their content.
+        train_normal: normal training images, where a division is published.
+        test_normal: normal test images, where a division is published.
+        anomalous: anomalous test images; the kind of defect is the part `{defect}`, or the name in a table;
+            the kind "good" is normal.
+        mask: path of an image's mask, made of {parent}, {stem}, {name}, {category} and {defect}.
+        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255.
+        category: name of the one category where no pattern has a part `{category}`; None for the dataset's.
+        train_share: share of `normal` to train with, met on average: a new image moves no other.
+        train_number: if given, how many of `normal` to train with: a new image moves at most one other.
+        seed: of the division.
+    """
+
+    normal: tuple[str, ...] = ()
+    train_normal: tuple[str, ...] = ()
+    test_normal: tuple[str, ...] = ()
+    anomalous: tuple[str, ...] | Mapping[str, str] = ()
+    mask: str | None = None
+    mask_threshold: int = HALF_SCALE
+    category: str | None = None
+    train_share: float = 0.8
+    train_number: int | None = None
+    seed: int = 0
+    kind: Literal["folders"] = "folders"
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """Check each setting; DatasetError names the first that is wrong."""
+        patterns = [pattern for _, _, pattern in self._patterns()]
+        if not self.normal and not self.train_normal:
+            raise DatasetError("neither normal nor train_normal names a pattern: one is needed to train with")
+        for pattern in patterns:
+            check_pattern(pattern, _NAMES)
+        with_category = ["category" in parts_of(pattern) for pattern in patterns]
+        if any(with_category) and not all(with_category):
+            lacking = patterns[with_category.index(False)]
+            raise DatasetError(
+                f"{lacking!r} has no part {{category}}, and others have: give it to all or none"
+            )
+        if any(with_category) and self.category is not None:
+            raise DatasetError(
+                f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
+            )
+        if not 0 < self.train_share < 1:
+            raise DatasetError(f"train_share is {self.train_share}: it is a number between 0 and 1")
+        if self.train_number is not None and self.train_number < 1:
+            raise DatasetError(f"train_number is {self.train_number}: it is a whole number, 1 or more")
+        if not 0 <= self.mask_threshold < 255:
+            raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
+        try:
+            self._mask_of("folder/name.png", "category", "defect")
+        except (KeyError, IndexError, ValueError, AttributeError) as error:
+            raise DatasetError(
+                f"mask is {self.mask!r}: it is a path such as '{{parent}}/{{stem}}.png', "
+                "made of {parent}, {stem}, {name}, {category} and {defect}"
+            ) from error
+
+    def categories(self, root: Location, name: str) -> list[str]:
+        """Names of the categories that have an image.
+
+        Raises:
+            DatasetError: no file is matched.
+        """
+        found = sorted({file.category for file in self._files(root, name)})
+        if not found:
+            patterns = ", ".join(pattern for _, _, pattern in self._patterns())
+            raise DatasetError(f"no file under {root} matches {patterns}: mend the layout's patterns")
+        return found
+
+    def files(self, root: Location, name: str, categories: Sequence[str]) -> Iterator[File]:
+        """Every image of these categories; a mask is joined to its image by the template."""
+        return (file for file in self._files(root, name) if file.category in categories)
+
+    def trained(self, contents: Iterable[str]) -> set[str]:
+        """Those of the normal images' SHA-256 to train with: by the lowest hashes of seed and content."""
+        ranked = sorted((self._hash(content), content) for content in set(contents))
+        if self.train_number is not None:
+            return {content for _, content in ranked[: self.train_number]}
+        return {content for value, content in ranked if value < self.train_share}
+
+    def _hash(self, content: str) -> float:
+        """A number from 0 to 1 that a content and the seed always give."""
+        return int(hashlib.sha256(f"{self.seed} {content}".encode()).hexdigest()[:13], 16) / 16**13
+
+    def _patterns(self) -> Iterator[tuple[Split, str | None, str]]:
+        """Split, kind of defect (None: as the pattern says) and pattern, in the order of precedence."""
+        yield from (("train", GOOD, pattern) for pattern in self.train_normal)
+        yield from (("test", GOOD, pattern) for pattern in self.test_normal)
+        yield from (("undecided", GOOD, pattern) for pattern in self.normal)
+        if isinstance(self.anomalous, Mapping):
+            yield from (("test", defect, pattern) for defect, pattern in self.anomalous.items())
+        else:
+            yield from (("test", None, pattern) for pattern in self.anomalous)
+
+    def _mask_of(self, image_id: str, category: str, defect: str) -> str | None:
+        if self.mask is None:
+            return None
+        path = PurePosixPath(image_id)
+        parts = {"parent": path.parent, "stem": path.stem, "name": path.name}
+        return posixpath.normpath(self.mask.format(**parts, category=category, defect=defect))
+
+    def _files(self, root: Location, name: str) -> list[File]:
+        listed = cache(listing)
+        found: dict[str, File] = {}
+        for split, defect, pattern in self._patterns():
+            for image_id, parts in find(root, pattern, listed):
+                category = parts.get("category") or self.category or name
+                kind = defect or parts.get("defect", _UNNAMED)
+                found.setdefault(image_id, File(category, split, image_id, kind))
+        masks = {}
+        for image_id, file in found.items():
+            mask = self._mask_of(image_id, file.category, file.defect)
+            if mask is not None and mask != image_id:
+                folder, _, mask_name = mask.rpartition("/")
+                if mask_name in listed(root / folder).files:
+                    masks[image_id] = mask
+        others = set(masks.values())
+        return [
+            file if file.split == "train" else replace(file, mask=masks.get(image_id))
+            for image_id, file in found.items()
+            if image_id not in others
+        ]

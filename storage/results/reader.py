@@ -1,0 +1,360 @@
+"""Result tables of runs, in pandas.
+
+A run is its folder of Parquet tables once the `run` table is there, which is written last: a reader never
+sees half a run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.errors import DamagedStoreError, StoreError
+from storage.results.schemas import AVERAGED, CATEGORICAL, COMPARISONS, SPADE
+from storage.results.sweeps import is_point, points_of, with_settings
+from storage.store.location import Location, read_bytes
+from storage.store.store import DEFAULT_STORE, Store
+from storage.store.tables import parse_table, read_table, table_bytes
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+INTERRUPTED = "interrupted"  # status of a run that died: it has a record, and no other table
+_NUMBERS = {
+    "double": ("float64", "Float64"),
+    "int64": ("int64", "Int64"),
+    "int32": ("int32", "Int32"),
+    "bool": ("bool", "boolean"),
+}
+_HISTORY = ["run", "finished", "dataset", "category", "configuration_key", "value", "low", "high"]
+
+
+class Results:
+    """Reads the published runs of a store.
+
+    Tables have a first column `run`. A run is named by its id, or "latest" for the one that ended last; the
+    points of a sweep are runs, but none of them is the latest while there are others.
+    In pandas, labels are categoricals, times have a zone, and numbers that may be missing are nullable
+    (`pd.NA`). docs/tables.md says what each column holds; docs/pandas.md asks ten questions.
+    """
+
+    def __init__(self, store: str | Location = DEFAULT_STORE) -> None:
+        """Open a store; StoreError if there is none."""
+        self._store = Store.open(store)
+
+    def runs(self) -> pd.DataFrame:
+        """One row a run, oldest first: configuration, digests, versions, times, status."""
+        return self._frame("runs", "latest")
+
+    def categories(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category and method: counts and every metric, null with a reason where not defined."""
+        return self._frame("categories", run)
+
+    def summary(self, run: str = "latest") -> pd.DataFrame:
+        """One row a method and metric: its mean over the categories that have it, the lowest, and whose."""
+        return self._frame("summary", run)
+
+    def images(self, run: str = "latest") -> pd.DataFrame:
+        """One row a test image and method: label, scores by both rules; or why it was set aside."""
+        return self._frame("images", run)
+
+    def neighbors(self, run: str = "latest") -> pd.DataFrame:
+        """One row a test image and rank: the training image and its squared distance."""
+        return self._frame("neighbors", run)
+
+    def stages(self, run: str = "latest") -> pd.DataFrame:
+        """One row a step and category: seconds, items computed in this run, items in all."""
+        return self._frame("stages", run)
+
+    def manifest(self, run: str = "latest") -> pd.DataFrame:
+        """One row a file of the dataset as the run saw it, with what was set aside and why."""
+        return self._frame("manifest", run)
+
+    def comparisons(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method and metric: the difference from the last good run, and the verdict."""
+        return self._frame("comparisons", run)
+
+    def method_comparisons(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, metric and pair of the run's methods: the difference, the verdict."""
+        return self._frame("method_comparisons", run)
+
+    def history(
+        self,
+        metric: str = "pixel_rocauc",
+        dataset: str | None = None,
+        category: str | None = None,
+        method: str = SPADE,
+    ) -> pd.DataFrame:
+        """One row a run and category, oldest first: a metric's value and 95 % interval, night over night.
+
+        Raises:
+            StoreError: no run, or no such metric.
+        """
+        import pandas as pd
+
+        if metric not in AVERAGED:
+            near = get_close_matches(metric, AVERAGED) or AVERAGED
+            raise StoreError(f"no metric {metric!r}: did you mean {', '.join(near)}?")
+        wanted = (metric, f"{metric}_low", f"{metric}_high")
+        records = {run: record.to_pylist()[0] for run, record in self._tables("runs", "latest")}
+        whole = {run: record for run, record in records.items() if record["status"] != INTERRUPTED}
+        rows = [
+            (
+                run,
+                record["finished"],
+                row["dataset"],
+                row["category"],
+                record.get("configuration_key"),  # an older run has none
+                *(row.get(name) for name in wanted),
+            )
+            for (run, record), table in zip(whole.items(), self._read(list(whole), "categories"), strict=True)
+            for row in table.to_pylist()
+            if dataset in (None, row["dataset"])
+            and category in (None, row["category"])
+            and (row.get("method") or SPADE) == method
+        ]
+        frame = pd.DataFrame(rows, columns=_HISTORY)
+        kinds = dict.fromkeys(("value", "low", "high"), "float64")
+        return frame.astype(kinds | {"finished": "datetime64[us, UTC]"})
+
+    def sweep(self, sweep: str = "latest") -> pd.DataFrame:
+        """One row a point and category of a sweep: the settings of scoring and every metric.
+
+        How K changes a metric: `results.sweep().groupby("k_gallery")["pixel_rocauc"].mean()`.
+
+        Raises:
+            StoreError: no such sweep, or not all of its points are published yet.
+        """
+        return self._frame("sweep", sweep)
+
+    def reproduction(self, reproduction: str = "latest") -> pd.DataFrame:
+        """One row a figure of the paper: the same of our runs, the difference, what is missing and why.
+
+        Raises:
+            StoreError: no such reproduction.
+        """
+        return self._frame("reproduction", reproduction)
+
+    def changes(self, run: str = "latest") -> pd.DataFrame:
+        """One row an image that changed since the run before, of the same dataset and configuration."""
+        return self._frame("changes", run)
+
+    def anomaly_map(self, run: str, image_id: str, method: str = SPADE) -> NDArray[np.float32]:
+        """The anomaly map (R, R) of one test image, at metric resolution; higher is more anomalous.
+
+        Raises:
+            KeyError: the run has no scored image of that id, or the method has no map.
+        """
+        return next(self.anomaly_maps(run, [image_id], method))
+
+    def anomaly_maps(
+        self, run: str, image_ids: Sequence[str], method: str = SPADE
+    ) -> Iterator[NDArray[np.float32]]:
+        """The anomaly maps (R, R) of test images, one in memory at a time; errors as of `anomaly_map`."""
+        from storage.computed.scores import Scores
+
+        run = self.resolve(run)
+        rows = {
+            row["image_id"]: row
+            for row in self.rows("images", run, method)
+            if row["score_key"] is not None and (method == SPADE or row["score_map"] is not None)
+        }
+        scores = {key: Scores(self._store, key) for key in {row["score_key"] for row in rows.values()}}
+        for image_id in image_ids:
+            if image_id not in rows:
+                raise KeyError(f"run {run} has no scored test image {image_id!r}, or {method} no maps")
+            try:
+                yield scores[rows[image_id]["score_key"]].anomaly_map(rows[image_id]["sha256"])
+            except KeyError:
+                raise StoreError(
+                    f"the scores of {image_id!r} are no longer in {self._store.root}: "
+                    "evaluate its dataset again"
+                ) from None
+
+    def rows(self, name: str, run: str = "latest", method: str | None = None) -> list[dict[str, Any]]:
+        """A table as one dict a row: "runs", one of a run's, or "sweep" or "reproduction" of that name.
+
+        With `method`, only its rows; an older run has those of SPADE alone.
+        """
+        return [
+            {"run": run_id, **row}
+            for run_id, table in self._tables(name, run)
+            for row in table.to_pylist(maps_as_pydicts="strict")
+            if method is None or (row.get("method") or SPADE) == method
+        ]
+
+    def main_method(self, run: str = "latest") -> str:
+        """SPADE if the run has it, else the first of its methods: for what shows one."""
+        methods = self.rows("run", run)[0].get("methods") or [SPADE]
+        return SPADE if SPADE in methods else str(methods[0])
+
+    def folder(self, run: str = "latest") -> Location:
+        """The folder of a run's Parquet files."""
+        return self._store.run(self.resolve(run))
+
+    def resolve(self, run: str) -> str:
+        """The id of a run; StoreError if it was not published."""
+        found = self._published()
+        if run == "latest":
+            whole = [
+                (name, record)
+                for name, record in self._tables("runs", run)
+                if record["status"][0].as_py() != INTERRUPTED
+            ]
+            if not whole:
+                raise self._empty()
+            return ([name for name, record in whole if not is_point(record)] or [whole[-1][0]])[-1]
+        if run not in found:
+            raise StoreError(f"no finished run {run!r} in {self._store.root}: it has {', '.join(found)}")
+        return run
+
+    def _frame(self, name: str, run: str) -> pd.DataFrame:
+        import pandas as pd
+
+        tables = self._tables(name, run)
+        table = pa.concat_tables([table for _, table in tables], promote_options="default")
+        ids = [run_id for run_id, part in tables for _ in range(part.num_rows)]
+        frame = table.to_pandas(maps_as_pydicts="strict")
+        fields = (  # a column that an older run has not is null there
+            field.with_nullable(field.nullable or table[field.name].null_count > 0) for field in table.schema
+        )
+        kinds = {field.name: pandas_kind(field) for field in fields}
+        frame = frame.astype({name: kind for name, kind in kinds.items() if kind is not None})
+        frame.insert(0, "run", pd.Series(ids, index=frame.index, dtype="str"))
+        return frame
+
+    def _tables(self, name: str, run: str) -> list[tuple[str, pa.Table]]:
+        """Runs and their tables: of one run, of a sweep's points, or all records as they ended."""
+        if name == "sweep":
+            points = points_of(self._tables("runs", run), run, self._store.root)
+            tables = self._read([run_id for run_id, _ in points], "categories")
+            return [
+                (run_id, with_settings(table, record))
+                for (run_id, record), table in zip(points, tables, strict=True)
+            ]
+        if name == "reproduction":
+            path = self._reproduction(run)
+            return [(path.stem, *_read_tables(self._store, [path]))]
+        if name != "runs":
+            run_id = self.resolve(run)
+            if name == "comparisons" and not self._store.exists(self._store.run_table(run_id, name)):
+                return [(run_id, COMPARISONS.empty_table())]  # the run is older than comparisons
+            return [(run_id, *self._read([run_id], name))]
+        found = self._published()
+        records = list(zip(found, self._read(found, "run"), strict=True))
+        return sorted(records, key=lambda record: (record[1]["finished"][0].value, record[0]))
+
+    def _reproduction(self, name: str) -> Location:
+        """The file of a reproduction; the latest is the one whose runs ended last."""
+        found = {path.stem: path for path in self._store.reproductions()}
+        if name == "latest" and found:
+            sweeps = [
+                record["sweep"][0].as_py() for _, record in self._tables("runs", name) if is_point(record)
+            ]
+            name = next((sweep for sweep in reversed(sweeps) if sweep in found), name)
+        if name not in found:
+            has = f"it has {', '.join(found)}" if found else "start one with `spade reproduce`"
+            raise StoreError(f"no reproduction {name!r} in {self._store.root}: {has}")
+        return found[name]
+
+    def _published(self) -> list[str]:
+        found = published_runs(self._store)
+        if not found:
+            raise self._empty()
+        return found
+
+    def _empty(self) -> StoreError:
+        return StoreError(
+            f"the store {self._store.root} has no finished run yet: start one with `spade evaluate`"
+        )
+
+    def _read(self, run_ids: Sequence[str], name: str) -> list[pa.Table]:
+        return _read_tables(self._store, [self._store.run_table(run_id, name) for run_id in run_ids])
+
+
+def pandas_kind(field: pa.Field) -> str | None:
+    """The type of a column in pandas, where it has to be named: labels, and numbers that may be null."""
+    if field.name in CATEGORICAL:
+        return "category"
+    return _NUMBERS[str(field.type)][field.nullable] if str(field.type) in _NUMBERS else None
+
+
+def published_runs(store: Store) -> list[str]:
+    """Ids of the runs whose run table is there."""
+    return [folder.name for folder in store.holding(store.run(), store.run_table("", "run").name)]
+
+
+def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[str]:
+    """Good runs of the same dataset and configuration that ended before this one, the last first.
+
+    A run is good if it is complete, and nothing in it got worse or that was accepted. `record` is the row of
+    the run's own table; a run whose record is damaged is left out.
+    """
+    found = []
+    for other in published_runs(store):
+        try:
+            row = read_table(store.run_table(other, "run")).to_pylist()[0]
+        except (OSError, pa.ArrowException):
+            continue
+        alike = all(row.get(name) == record[name] for name in ("dataset", "configuration_key"))
+        before = other != run_id and row["finished"] < record["finished"]
+        good = row["status"] == "complete" and (not row.get("worse") or store.exists(store.acceptance(other)))
+        if alike and before and good:
+            found.append((row["finished"], other))
+    return [other for _, other in sorted(found, reverse=True)]
+
+
+def accept(store: Store, run_id: str) -> None:
+    """Let later runs be compared with this one, although something in it got worse."""
+    store.write(store.acceptance(run_id), b"")
+
+
+def published_fingerprint(store: Store, run_id: str) -> tuple[str, str] | None:
+    """Fingerprint and status of a published run, or None."""
+    path = store.run_table(run_id, "run")
+    if not store.exists(path):
+        return None
+    row = _read_tables(store, [path])[0].to_pylist()[0]
+    return row["fingerprint"], row["status"]
+
+
+def publish(store: Store, run_id: str, record: pa.Table, tables: Mapping[str, pa.Table]) -> None:
+    """Write a run's tables, then the record that publishes them; a run of that id is withdrawn first."""
+    store.remove([store.run_table(run_id, "run")])
+    for name, table in tables.items():
+        store.write(store.run_table(run_id, name), table_bytes(table))
+    store.write(store.run_table(run_id, "run"), table_bytes(record))
+
+
+def publish_interrupted(store: Store, prefix: str) -> list[str]:
+    """Publish the records of the runs that began and did not end, whose ids have this prefix; these ids.
+
+    Only for who knows that none of them is under way. What they computed stays, and is found by content.
+    """
+    found = [folder.name for folder in store.entries(store.job()) if folder.name.startswith(prefix)]
+    for run_id in found:
+        record = store.job(run_id, "run")
+        if store.exists(record) and not store.exists(store.run_table(run_id, "run")):
+            store.write(store.run_table(run_id, "run"), read_bytes(record))
+        store.remove([store.job(run_id)])
+    return found
+
+
+def _read_tables(store: Store, paths: Sequence[Location]) -> list[pa.Table]:
+    try:
+        contents = store.read_all(paths)
+    except OSError as error:
+        raise DamagedStoreError(store.run(), error, store.root) from error
+    tables = []
+    for path, content in zip(paths, contents, strict=True):
+        try:
+            tables.append(parse_table(content))
+        except (OSError, pa.ArrowException) as error:
+            raise DamagedStoreError(path, error, store.root) from error
+    return tables

@@ -1,0 +1,72 @@
+"""The methods of a run compared in pairs: each metric of each category, on the same images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import pyarrow as pa
+
+from storage.results.schemas import COMPARED, METHOD_COMPARISONS
+from storage.store.store import Store
+from storage.store.tables import table_of
+from tasks.compare.runs import Side
+from tasks.compare.verdicts import Category, Row, image_difference, method_of, pixel_intervals_of, verdict
+from tasks.core.metrics.intervals import Difference, Interval
+
+
+def compare_methods(store: Store, side: Side, *, seed: int = 0) -> pa.Table:
+    """All pairs of methods of a run as a table of METHOD_COMPARISONS; `seed` is that of the bootstrap.
+
+    A difference counts, however small, if its 95 % interval excludes 0: DeLong's for image ROCAUC, a paired
+    bootstrap over images for pixel ROCAUC and PRO. Intervals are of each pair, not of all pairs at once.
+    """
+    by_category: dict[str, list[Category]] = {}
+    for (name, _), category in side.categories.items():
+        by_category.setdefault(name, []).append(category)
+    rows: list[Row] = []
+    for categories in by_category.values():
+        for pair in combinations(categories, 2):
+            rows += _compare(store, pair, seed)
+    return table_of(rows, METHOD_COMPARISONS)
+
+
+def _compare(store: Store, pair: Sequence[Category], seed: int) -> Iterator[Row]:
+    """The rows of one pair of methods."""
+    method, reference = pair
+    about = {
+        "dataset": method.row["dataset"],
+        "category": method.row["category"],
+        "method": method_of(method.row),
+        "reference": method_of(reference.row),
+    }
+    pixel: dict[str, Interval | str] = {}
+    for metric in COMPARED:
+        missing = [each for each in pair if each.row.get(metric) is None]
+        found: Difference | Interval | str
+        if missing:
+            found = _why(missing[0], metric)
+        elif metric.startswith("image"):
+            found = image_difference(method, reference, metric)
+        else:
+            pixel = pixel or pixel_intervals_of(store, method, reference, seed)
+            found = pixel[metric]
+        yield about | {"metric": metric} | _found(pair, metric, found)
+
+
+def _why(category: Category, metric: str) -> str:
+    """Why a category has no such metric by its method."""
+    reason = category.row.get("image_reason" if metric == "image_rocauc_embedding" else "pixel_reason")
+    return category.failure or f"{method_of(category.row)} has no such metric" + (
+        f": {reason}" if reason else ""
+    )
+
+
+def _found(pair: Sequence[Category], metric: str, found: Difference | Interval | str) -> Row:
+    if isinstance(found, str):
+        return {"verdict": "not comparable", "reason": found}
+    test = {"p_value": found.p_value} if isinstance(found, Difference) else {}
+    low, high = interval = (found.low, found.high) if isinstance(found, Difference) else found
+    difference = pair[0].row[metric] - pair[1].row[metric]
+    ends = {"difference": difference, "low": low, "high": high}
+    return ends | test | {"verdict": verdict(difference, interval, 0.0)}

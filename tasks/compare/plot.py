@@ -1,0 +1,58 @@
+"""Accuracy of methods against what they cost, as a picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from storage.errors import StoreError
+from storage.results.schemas import COMPARED
+
+_TITLES = {
+    "image_rocauc_embedding": "image ROCAUC, the method's own score",
+    "image_rocauc_map": "image ROCAUC, by the map",
+    "pixel_rocauc": "pixel ROCAUC",
+    "pro": "PRO",
+}
+_FORMATS = (".png", ".svg", ".pdf")
+
+
+def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
+    """Write a panel a metric: the mean over categories of each method against its seconds.
+
+    Only categories where a method has both count, so that a mean is one of the same categories.
+
+    Raises:
+        StoreError: a file format that cannot be written, or no method has its seconds in the store.
+    """
+    if Path(path).suffix not in _FORMATS:
+        raise StoreError(f"plot is {path!r}: its name ends in one of {', '.join(_FORMATS)}")
+    if all(row["score_seconds"] is None for row in rows):
+        raise StoreError("no run in the store scored these methods anew: their seconds are not known")
+    figure = Figure(figsize=(11, 8), layout="constrained")
+    FigureCanvasAgg(figure)
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    for axes, metric in zip(figure.subplots(2, 2).flat, COMPARED, strict=True):
+        for number, method in enumerate(methods):
+            points = [
+                (row["fit_seconds"] + row["score_seconds"], row[metric], row["state_mib"] or 0.0)
+                for row in rows
+                if row["method"] == method and row[metric] is not None and row["score_seconds"] is not None
+            ]
+            if not points:
+                continue
+            seconds, value, mebibytes = np.mean(points, axis=0)
+            color = f"C{number % 10}"
+            axes.scatter(seconds, value, s=30 + 4 * np.sqrt(mebibytes) ** 1.5, color=color, alpha=0.7)
+            axes.annotate(method, (seconds, value), xytext=(6, 6), textcoords="offset points", color=color)
+        axes.set_title(_TITLES[metric])
+        axes.set_xscale("log")
+        axes.margins(0.2)
+        axes.set_xlabel("seconds a category, fit and score (area: memory held)")
+        axes.grid(visible=True, alpha=0.3)
+    figure.savefig(path)

@@ -1,0 +1,126 @@
+"""How the methods of some runs stand: metrics with intervals, ranks over categories, and what they cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from storage.errors import StoreError
+from storage.results.reader import INTERRUPTED, Results
+from storage.results.schemas import COMPARED
+from tasks.compare.verdicts import method_of
+from tasks.core.metrics.friedman import critical_difference
+
+Row = dict[str, Any]
+_ENOUGH = 10  # categories: with fewer the critical difference is rough (Demšar 2006, section 3.2.2)
+_COSTS = ("fit", "score")
+
+
+def standings(results: Results, runs: Sequence[str]) -> list[Row]:
+    """One row a category and method of the runs: each metric with its interval, seconds and memory.
+
+    Seconds are those of the run that did the work: this one, or an earlier one in the store that scored all
+    images anew with the same score key; null if none did.
+    """
+    rows = []
+    for run in dict.fromkeys(map(results.resolve, runs)):
+        found = results.rows("categories", run)
+        costs = _costs(results, run, {row["score_key"] for row in found} - {None})
+        for row in found:
+            names = ("run", "dataset", "category", "status", "reason")
+            columns = [f"{metric}{end}" for metric in COMPARED for end in ("", "_low", "_high")]
+            rows.append(
+                {name: row.get(name) for name in names}
+                | {"method": method_of(row)}
+                | {name: row.get(name) for name in columns}
+                | costs.get(row["score_key"], dict.fromkeys(("fit_seconds", "score_seconds", "state_mib")))
+            )
+    return rows
+
+
+def pairs(results: Results, runs: Sequence[str]) -> list[Row]:
+    """One row a category, metric and pair of methods of the runs, as in their `method_comparisons`."""
+    return [
+        row
+        for run in dict.fromkeys(map(results.resolve, runs))
+        for row in results.rows("method_comparisons", run)
+    ]
+
+
+def ranks(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
+    """One row a metric and method of standings: the mean rank over the categories where all have the metric.
+
+    Friedman's test and Nemenyi's critical difference as in `friedman.py`; a method that
+    has the metric in no category is left out.
+    """
+    found: list[Row] = []
+    for metric in COMPARED:
+        cells: dict[tuple[str, str], dict[str, float]] = {}
+        for row in rows:
+            if row[metric] is not None:
+                cells.setdefault((row["dataset"], row["category"]), {})[row["method"]] = row[metric]
+        methods = [name for name in dict.fromkeys(row["method"] for row in rows) if _has(cells, name)]
+        table = [[each[name] for name in methods] for each in cells.values() if each.keys() >= set(methods)]
+        if len(methods) < 2 or not table:
+            continue
+        result = critical_difference(np.array(table))
+        note = None
+        if len(table) < _ENOUGH:
+            note = f"{len(table)} categories are too few to be sure: the test and the difference are rough"
+        found += [
+            {
+                "metric": metric,
+                "method": name,
+                "mean": float(np.mean([values[number] for values in table])),
+                "mean_rank": float(result.mean_ranks[number]),
+                "critical_difference": result.difference,
+                "friedman_p": result.p_value,
+                "as_good_as_the_best": number in result.groups[0],
+                "categories": len(table),
+                "note": note,
+            }
+            for number, name in enumerate(methods)
+        ]
+    return found
+
+
+def _has(cells: Mapping[Any, Mapping[str, float]], method: str) -> bool:
+    return any(method in each for each in cells.values())
+
+
+def _costs(results: Results, run: str, keys: set[str]) -> dict[str, Row]:
+    """Seconds to fit and to score, and MiB of state, by score key, from the last run that did all of it."""
+    found: dict[str, Row] = {}
+    whole = [record["run"] for record in results.rows("runs") if record["status"] != INTERRUPTED]
+    for other in reversed(whole[: whole.index(run) + 1]):
+        if keys <= found.keys():
+            break
+        try:
+            categories, stages = (results.rows(name, other) for name in ("categories", "stages"))
+        except StoreError:
+            continue
+        for row in categories:
+            mine = {
+                stage["step"]: stage
+                for stage in stages
+                if stage["category"] == row["category"]
+                and stage["step"] in _COSTS
+                and method_of(stage) == method_of(row)
+            }
+            key = row["score_key"]
+            if (
+                key in keys
+                and key not in found
+                and mine
+                and all(_all_computed(each) for each in mine.values())
+            ):
+                found[key] = {
+                    f"{step}_seconds": mine[step]["seconds"] if step in mine else 0.0 for step in _COSTS
+                } | {"state_mib": mine["score"].get("state_mib")}
+    return found
+
+
+def _all_computed(stage: Mapping[str, Any]) -> bool:
+    return bool(stage["computed"] == stage["total"])

@@ -1,0 +1,173 @@
+"""The verdict on each metric of one category of two runs, from differences on the same images."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.computed.scores import Scores
+from storage.results.schemas import COMPARED, SPADE
+from storage.store.store import Store
+from tasks.core.metrics.intervals import Difference, Interval, pixel_intervals, rocauc_difference
+from tasks.core.metrics.profile import Profile
+
+Row = dict[str, Any]
+_Kind = tuple[str, str, tuple[str, ...]]  # split, what it says of its files, columns that say so
+
+_DATA: tuple[_Kind, ...] = (
+    ("train", "training images", ("sha256",)),
+    ("test", "test images", ("sha256",)),
+    ("test", "labels", ("sha256", "anomalous")),
+)
+_PIXEL = {"pixel_rocauc": "rocauc", "pro": "pro"}
+_MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_reason"))
+
+
+@dataclass(frozen=True)
+class Category:
+    """What a comparison needs of one category of a run: its row of each table, and the run's own."""
+
+    run: str
+    record: Mapping[str, Any]
+    row: Mapping[str, Any]
+    images: Sequence[Mapping[str, Any]]
+    files: Sequence[Mapping[str, Any]]
+
+    @property
+    def failure(self) -> str | None:
+        """Why the category has no metrics at all, or None."""
+        return None if self.row["status"] == "ok" else f"it failed in run {self.run}: {self.row['reason']}"
+
+    def contents(self, split: str, *columns: str) -> Counter[tuple[Any, ...]]:
+        """The used files of a split by these columns, whatever they are called."""
+        used = [row for row in self.files if row["split"] == split and row["status"] == "ok"]
+        return Counter(tuple(row[name] for name in columns) for row in used)
+
+    def scores(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """Image scores (N,) and labels (N,), in an order that depends on the images' contents alone."""
+        found = [
+            (row["sha256"], row["anomalous"], row[column]) for row in self.images if row["status"] == "ok"
+        ]
+        _, labels, values = zip(*sorted(found), strict=True)
+        return np.array(values, dtype=np.float64), np.array(labels, dtype=bool)
+
+
+def compare_category(
+    store: Store, category: Category, reference: Category, *, tolerance: float, seed: int
+) -> Iterator[Row]:
+    """Rows of a COMPARISONS table: each metric's difference from the reference, its interval, its verdict."""
+    intervals: dict[str, Interval | str] = {}
+    for metric in COMPARED:
+        reason = _change(category, reference, metric)
+        if reason is not None:
+            intervals[metric] = reason
+        elif _identical(category, reference):
+            intervals[metric] = 0.0, 0.0
+        elif metric.startswith("image"):
+            difference = image_difference(category, reference, metric)
+            intervals[metric] = (
+                difference if isinstance(difference, str) else (difference.low, difference.high)
+            )
+        elif metric not in intervals:
+            intervals = pixel_intervals_of(store, category, reference, seed) | intervals
+    for metric in COMPARED:
+        value, other, found = category.row.get(metric), reference.row.get(metric), intervals[metric]
+        row = about(category, metric) | {"reference_run": reference.run, "value": value, "reference": other}
+        if value is None or other is None or isinstance(found, str):
+            yield row | {"verdict": "not comparable", "reason": found}
+        else:
+            difference = value - other
+            ends = {"difference": difference, "low": found[0], "high": found[1]}
+            yield row | ends | {"verdict": verdict(difference, found, tolerance)}
+
+
+def verdict(difference: float, interval: Interval, tolerance: float) -> str:
+    """`worse` or `better` if a metric's difference exceeds the tolerance and chance, else `same`."""
+    low, high = interval
+    if abs(difference) <= tolerance or low <= 0 <= high:
+        return "same"
+    return "worse" if difference < 0 else "better"
+
+
+def _change(category: Category, reference: Category, metric: str) -> str | None:
+    """What else than its value has changed about a metric, so that the two cannot be compared."""
+    failure = category.failure or reference.failure
+    if failure is not None:
+        return failure
+    pixel = not metric.startswith("image")
+    for split, what, columns in (*_DATA, _MASKS) if pixel else _DATA:
+        now, then = (side.contents(split, *columns) for side in (category, reference))
+        if now != then:
+            return f"the {what} changed: {(now - then).total()} new, {(then - now).total()} gone"
+    for setting in ("protocol", "metric_resolution") if pixel else ():
+        value, other = (side.record.get(setting) for side in (category, reference))
+        if value != other:
+            return f"other pixels are evaluated: {setting} is {value}, in the reference {other}"
+    for side in (category, reference):
+        if side.row.get(metric) is None:
+            why = side.row.get("pixel_reason" if pixel else "image_reason")
+            return f"run {side.run} has no such metric" + (f": {why}" if why else "")
+    return None
+
+
+def _identical(category: Category, reference: Category) -> bool:
+    """Whether both are the same metrics of the same scores."""
+    keys = [(side.row.get("score_key"), side.row.get("metrics_key")) for side in (category, reference)]
+    return keys[0] == keys[1] and None not in keys[0]
+
+
+def image_difference(category: Category, reference: Category, metric: str) -> Difference | str:
+    """The difference of an image ROCAUC on the same images, or why chance cannot be told."""
+    column = metric.replace("image_rocauc", "score")
+    scores, anomalous = category.scores(column)
+    others, _ = reference.scores(column)
+    try:
+        return rocauc_difference(scores, others, anomalous)
+    except ValueError as error:
+        return f"chance cannot be told: {error}"
+
+
+def pixel_intervals_of(
+    store: Store, category: Category, reference: Category, seed: int
+) -> dict[str, Interval | str]:
+    """The interval of each pixel metric's difference that both have, or why there is none."""
+    differences = {
+        name: category.row[metric] - reference.row[metric]
+        for metric, name in _PIXEL.items()
+        if category.row.get(metric) is not None and reference.row.get(metric) is not None
+    }
+    profiles = []
+    for side in (category, reference):
+        profile = _profile_of(store, side)
+        if profile is None:
+            reason = f"the scores of run {side.run} are no longer in the store, or it is of an older version"
+            return dict.fromkeys(_PIXEL, reason)
+        profiles.append(profile)
+    found = pixel_intervals(differences, *profiles, seed=seed)
+    if found is None:
+        reason = "chance cannot be told: one kind of test image, with or without a region, has a single one"
+        return dict.fromkeys(_PIXEL, reason)
+    return {metric: found[name] for metric, name in _PIXEL.items() if name in found}
+
+
+def _profile_of(store: Store, category: Category) -> Profile | None:
+    """The profile that was kept with the metrics, or None."""
+    key, labels = category.row.get("score_key"), category.row.get("metrics_key")
+    arrays = Scores(store, key).profile(labels) if key and labels else None
+    return None if arrays is None else Profile(**arrays)
+
+
+def about(category: Category, metric: str) -> Row:
+    """What a row of a COMPARISONS table is about."""
+    names = {name: category.row[name] for name in ("dataset", "category")}
+    return names | {"method": method_of(category.row), "metric": metric}
+
+
+def method_of(row: Mapping[str, Any]) -> str:
+    """The method of a row of a table; those of older runs do not name theirs."""
+    return row.get("method") or SPADE

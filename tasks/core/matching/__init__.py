@@ -1,0 +1,1 @@
+"""Retrieval and matching, exactly."""

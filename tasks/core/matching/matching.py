@@ -1,0 +1,225 @@
+"""Distances from each patch of a test image to its nearest patches in the gallery (paper, section 3.2)."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.core.matching.nested import NestedSearch, is_nested
+from tasks.core.matching.pruned import ROUNDING, PrunedSearch
+from tasks.core.matching.pyramid import concatenate
+from tasks.core.matching.rotated import RotatedSearch, is_worth_rotating
+
+_QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
+_PAIRS = 16384  # whose differences are held at once
+
+Pyramid = Sequence[NDArray[Any]]
+
+
+class _Search(Protocol):
+    """Nearest patches of a query among the images offered: (H, W, kappa), ascending."""
+
+    def offer(self, levels: Sequence[Tensor]) -> None: ...
+
+    def squared(self) -> NDArray[np.float32]: ...
+
+
+class _Part(NamedTuple):
+    """Levels that are matched as one vector, by their positions in the pyramid."""
+
+    levels: tuple[int, ...]
+    upsampling: Literal["bilinear", "nearest"]
+
+
+@dataclass(frozen=True)
+class Matching:
+    """One way to match a pyramid with a gallery.
+
+    Attributes:
+        levels: positions of the levels that are matched in the pyramid, finest first.
+        fusion: match them all as one vector, or each on its own.
+        upsampling: how coarse levels reach the finest grid before they are concatenated.
+        kappa: number of nearest patches, at most the number of patches of the coarsest matched grid.
+        images: how many images the gallery is, the first ones; all, if there are fewer.
+    """
+
+    levels: tuple[int, ...]
+    fusion: Literal["concatenate", "average"] = "concatenate"
+    upsampling: Literal["bilinear", "nearest"] = "bilinear"
+    kappa: int = 1
+    images: int = sys.maxsize
+
+    @property
+    def parts(self) -> list[_Part]:
+        """What is searched; a level on its own is the same part however it would be upsampled."""
+        if self.fusion == "average" or len(self.levels) == 1:
+            return [_Part((level,), "bilinear") for level in self.levels]
+        return [_Part(self.levels, self.upsampling)]
+
+
+def match(
+    query: Pyramid,
+    gallery: Iterable[Pyramid],
+    *,
+    fusion: Literal["concatenate", "average"] = "concatenate",
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    kappa: int = 1,
+    device: str = "cpu",
+) -> list[NDArray[np.float32]]:
+    """Squared distances (H, W, kappa), nearest first, from a query's patches to the gallery's, exact.
+
+    The gallery's patches at all positions of all its images compete. One array is returned for the
+    concatenated levels, or one a level for "average". One gallery image is in memory at a time.
+
+    Args:
+        query: levels (Hi, Wi, Ci), finest first.
+        gallery: pyramids of the same shapes; those likely to match first are found sooner.
+        fusion: as in `Matching`, with all levels of the pyramid.
+        upsampling: as in `Matching`.
+        kappa: as in `Matching`.
+        device: where the products are computed.
+    """
+    matching = Matching(tuple(range(len(query))), fusion, upsampling, kappa)
+    return match_each(query, gallery, [matching], device=device)[0]
+
+
+def match_each(
+    query: Pyramid, gallery: Iterable[Pyramid], matchings: Sequence[Matching], *, device: str = "cpu"
+) -> list[list[NDArray[np.float32]]]:
+    """What `match` finds for each of several matchings with one gallery, no distance computed twice.
+
+    Levels that are matched together are searched once, with the largest kappa, whose first are those of a
+    smaller one. The gallery is offered in its order, so the nearest patches after k images are those of a
+    gallery of k: they are copied then, and the search goes on.
+    """
+
+    def tensors(pyramid: Pyramid) -> list[Tensor]:
+        return [torch.from_numpy(np.asarray(level)).to(device).float() for level in pyramid]
+
+    shapes = [np.shape(level) for level in query]
+    kappas: dict[_Part, int] = {}
+    counts: dict[_Part, set[int]] = {}
+    for matching in matchings:
+        height, width = shapes[matching.parts[-1].levels[0]][:2]
+        if matching.kappa > height * width:
+            raise ValueError(
+                f"kappa is {matching.kappa}: the coarsest grid matched has {height * width} patches"
+            )
+        for part in matching.parts:
+            kappas[part] = max(matching.kappa, kappas.get(part, 0))
+            counts.setdefault(part, set()).add(matching.images)
+    levels = tensors(query)
+    searches = {
+        part: _search([levels[number] for number in part.levels], part.upsampling, kappa)
+        for part, kappa in kappas.items()
+    }
+    found: dict[tuple[_Part, int], NDArray[np.float32]] = {}
+    offered = 0
+    for offered, pyramid in enumerate(gallery, start=1):
+        if [np.shape(level) for level in pyramid] != shapes:
+            raise ValueError(
+                f"image {offered} of the gallery has levels of other shapes than the query's {shapes}"
+            )
+        levels = tensors(pyramid)
+        for part, search in searches.items():
+            if offered <= max(counts[part]):
+                search.offer([levels[number] for number in part.levels])
+            if offered in counts[part]:
+                found[part, offered] = search.squared().copy()
+    if not offered:
+        raise ValueError("the gallery is empty")
+    return [
+        [
+            np.ascontiguousarray(
+                found.get((part, matching.images), searches[part].squared())[:, :, : matching.kappa]
+            )
+            for part in matching.parts
+        ]
+        for matching in matchings
+    ]
+
+
+def _search(levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], kappa: int) -> _Search:
+    """The fastest exact search for the vectors of these levels together; the compiled ones need a CPU."""
+    shapes = [level.shape for level in levels]
+    if levels[0].device.type == "cpu":
+        if upsampling == "nearest" and is_nested(shapes):
+            return NestedSearch(levels, kappa)
+        if len(levels) in (2, 3):
+            return PrunedSearch(levels, upsampling, kappa)
+        if len(levels) == 1 and is_worth_rotating(shapes[0]):
+            return RotatedSearch(levels, kappa)
+    return DenseSearch(levels, upsampling, kappa)
+
+
+def patch_scores(
+    squared: NDArray[np.float32], distance: Literal["squared", "euclidean"]
+) -> NDArray[np.float32]:
+    """Pixel scores (H, W): distances, or their squares, averaged over the kappa nearest (equation 3)."""
+    values = np.sqrt(squared) if distance == "euclidean" else squared
+    return np.asarray(values.mean(axis=2))
+
+
+class DenseSearch:
+    """All products of a query with an image, tile by tile, on any device."""
+
+    def __init__(
+        self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], kappa: int
+    ) -> None:
+        """Prepare a query of levels (Hi, Wi, Ci), finest first."""
+        self._upsampling = upsampling
+        self._shape = (*levels[0].shape[:2], kappa)
+        vectors = self._fused(levels)
+        self._centre = vectors.mean(dim=0)
+        self._vectors = vectors - self._centre
+        self._rows = torch.cat([-2 * self._vectors, vectors.new_ones(len(vectors), 1)], dim=1)
+        self._norms = self._vectors.square().sum(dim=1)
+        self._products = vectors.new_empty(_QUERY_TILE * _PATCH_TILE)
+        self._best = vectors.new_full((len(vectors), kappa), torch.inf)
+
+    def offer(self, levels: Sequence[Tensor]) -> None:
+        """Let the patches of an image compete.
+
+        Which may be near is told by the products |g|² - 2 q·g of centred vectors; their distances are then
+        measured from the differences, which lose nothing to cancellation.
+        """
+        patches = self._fused(levels) - self._centre
+        norms = patches.square().sum(dim=1, keepdim=True)
+        slack = ROUNDING * (self._norms + norms.max())
+        for tile in torch.split(torch.cat([patches, norms], dim=1), _PATCH_TILE):
+            vectors, columns = tile[:, :-1], tile.T
+            limits = self._best[:, -1] + slack - self._norms
+            for start in range(0, len(self._rows), _QUERY_TILE):
+                rows = self._rows[start : start + _QUERY_TILE]
+                out = self._products[: len(rows) * len(tile)].view(len(rows), len(tile))
+                products = torch.mm(rows, columns, out=out)
+                near = (products.amin(dim=1) < limits[start : start + _QUERY_TILE]).nonzero()[:, 0]
+                if len(near):
+                    self._measure(near + start, products[near], vectors, slack[near + start])
+
+    def _measure(self, queries: Tensor, products: Tensor, patches: Tensor, slack: Tensor) -> None:
+        """Measure the patches whose products rounding may have kept from being lowest; keep the nearest."""
+        kappa = self._best.shape[1]
+        lowest = products.topk(min(kappa, len(patches)), dim=1, largest=False).values[:, -1]
+        candidates = (products <= (lowest + 2 * slack)[:, None]).nonzero()
+        squared = torch.full_like(products, torch.inf)
+        for pairs in torch.split(candidates, _PAIRS):
+            rows, columns = pairs.T
+            differences = self._vectors[queries[rows]] - patches[columns]
+            squared[rows, columns] = differences.square().sum(dim=1)
+        both = torch.cat([self._best[queries], squared], dim=1)
+        self._best[queries] = both.topk(kappa, dim=1, largest=False).values
+
+    def squared(self) -> NDArray[np.float32]:
+        """Squared distances (H, W, kappa), ascending."""
+        return self._best.reshape(self._shape).cpu().numpy()
+
+    def _fused(self, levels: Sequence[Tensor]) -> Tensor:
+        return concatenate(levels, self._upsampling).flatten(0, 1)

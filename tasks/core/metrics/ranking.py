@@ -1,0 +1,202 @@
+"""Metrics of scores against labels: exact, all from one sort. A positive is anomalous."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from tasks.core.metrics.profile import Profile
+
+PRO_LIMIT = 0.3
+_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+
+MapsAndMasks = Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Counts at the T distinct scores of the positives, highest first.
+
+    Recall and overlap change at these scores alone, so every metric here is exact without the others.
+
+    Attributes:
+        thresholds: (T,) scores; positive is predicted at or above one.
+        true_positives: (T,) int64, positives at or above.
+        false_positives: (T,) int64, negatives at or above.
+        false_positives_above: (T,) int64, negatives above.
+        negatives: number of all negatives.
+        overlap: (T,) sum of the weights of the positives at or above.
+    """
+
+    thresholds: NDArray[np.floating]
+    true_positives: NDArray[np.int64]
+    false_positives: NDArray[np.int64]
+    false_positives_above: NDArray[np.int64]
+    negatives: int
+    overlap: NDArray[np.float64]
+
+    @classmethod
+    def of(
+        cls,
+        negatives: NDArray[np.floating],
+        positives: NDArray[np.floating],
+        weights: NDArray[np.float64] | None = None,
+    ) -> Ranking:
+        """Rank the scores of negatives (N,) and positives (P,), each with a weight, 1 / P if not given.
+
+        `negatives` is sorted in place: no copy of it is made.
+
+        Raises:
+            ValueError: a score is not finite, or one class is absent.
+        """
+        if not len(negatives) or not len(positives):
+            raise ValueError("both normal and anomalous samples are needed")
+        if not (np.isfinite(negatives).all() and np.isfinite(positives).all()):
+            raise ValueError("scores hold values that are not finite")
+        negatives.sort()
+        order = np.argsort(positives)[::-1]
+        ranked = positives[order]
+        if weights is None:
+            weights = np.full(len(positives), 1 / len(positives))
+        last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+        thresholds = ranked[last]
+        return cls(
+            thresholds,
+            last + 1,
+            len(negatives) - np.searchsorted(negatives, thresholds, side="left"),
+            len(negatives) - np.searchsorted(negatives, thresholds, side="right"),
+            len(negatives),
+            np.cumsum(weights[order])[last],
+        )
+
+    def rocauc(self) -> float:
+        """Area under the ROC curve: the chance that a positive outscores a negative, ties counted half."""
+        gained = np.diff(self.true_positives, prepend=0)
+        beaten = 2 * self.negatives - self.false_positives - self.false_positives_above
+        return int(np.dot(gained, beaten)) / (2 * int(self.true_positives[-1]) * self.negatives)
+
+    def average_precision(self) -> float:
+        """Sum over thresholds of the precision times the gain in recall; no interpolation."""
+        precision = self.true_positives / (self.true_positives + self.false_positives)
+        gained = np.diff(self.true_positives, prepend=0) / self.true_positives[-1]
+        return float(np.dot(gained, precision))
+
+    def f1_max(self) -> tuple[float, float]:
+        """The highest F1 on these very samples, and the highest threshold that reaches it."""
+        predicted = self.true_positives + self.false_positives
+        f1 = 2 * self.true_positives / (predicted + self.true_positives[-1])
+        best = int(np.argmax(f1))
+        return float(f1[best]), float(self.thresholds[best])
+
+    def pro(self, limit: float = PRO_LIMIT) -> float:
+        """Overlap integrated over false-positive rates up to `limit`, divided by it.
+
+        With the weights of `region_weights` the overlap is the mean over regions of the share found.
+        """
+        before = np.concatenate(([0.0], self.overlap[:-1]))
+        ends = np.stack([self.false_positives_above, self.false_positives], axis=1).ravel()
+        rate = np.concatenate(([0], ends, [self.negatives])) / self.negatives
+        found = np.stack([before, self.overlap], axis=1).ravel()
+        overlap = np.concatenate(([0.0], found, found[-1:]))
+        end = int(np.searchsorted(rate, limit))
+        share = (limit - rate[end - 1]) / (rate[end] - rate[end - 1])
+        at_limit = overlap[end - 1] + share * (overlap[end] - overlap[end - 1])
+        return float(np.trapezoid(np.append(overlap[:end], at_limit), np.append(rate[:end], limit))) / limit
+
+
+def region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
+    """One over the area of its region for each anomalous pixel of a mask (H, W), and the number of regions.
+
+    Regions are 8-connected. Divided by the regions of all masks, the weights above a threshold sum to the
+    mean over regions of the share that is above it.
+    """
+    labels, regions = ndimage.label(mask, structure=_EIGHT_CONNECTED)
+    found = labels[mask]
+    return 1 / np.bincount(found, minlength=1)[found], int(regions)
+
+
+def image_metrics(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> dict[str, float]:
+    """Metrics of image scores (N,) against labels (N,); ValueError where they are not defined."""
+    return _curve_metrics(Ranking.of(scores[~anomalous], scores[anomalous]))
+
+
+def pixel_metrics(pairs: MapsAndMasks) -> dict[str, float]:
+    """Metrics of anomaly maps (R, R) against masks (R, R), given pair by pair; ValueError where not defined.
+
+    Exact, in about 4 bytes a pixel: of the maps only their scores are kept.
+    """
+    return _pixel_metrics(pixel_ranking(pairs))
+
+
+def pixel_ranking(pairs: MapsAndMasks) -> Ranking:
+    """The ranking of all pixels of anomaly maps (R, R) against masks (R, R), given pair by pair."""
+    return _rank(*_split(pairs))
+
+
+def profiled_pixel_metrics(pairs: MapsAndMasks) -> tuple[dict[str, float], Profile]:
+    """The same metrics, and the profile of the images that a bootstrap needs."""
+    parts = _split(pairs)
+    profile = Profile.of(*parts)
+    return _pixel_metrics(_rank(*parts)), profile
+
+
+def map_score(anomaly_map: NDArray[np.float32], share: float = 0.01) -> float:
+    """Image score by rule `map`: the mean of the highest `share` of the pixels, at least one."""
+    count = max(1, math.ceil(share * anomaly_map.size))
+    highest = np.partition(anomaly_map.ravel(), -count)[-count:]
+    return float(np.sort(highest).mean(dtype=np.float64))
+
+
+def _split(
+    pairs: MapsAndMasks,
+) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.float64]], list[int]]:
+    """Scores of the normal and of the anomalous pixels, weights of the latter, and regions of each image."""
+    negatives, positives, weights, regions = [], [], [], []
+    for anomaly_map, mask in pairs:
+        inverse_areas, count = region_weights(mask)
+        negatives.append(anomaly_map[~mask])
+        positives.append(anomaly_map[mask])
+        weights.append(inverse_areas)
+        regions.append(count)
+    return negatives, positives, weights, regions
+
+
+def _rank(
+    negatives: list[NDArray[np.float32]],
+    positives: list[NDArray[np.float32]],
+    weights: list[NDArray[np.float64]],
+    regions: Sequence[int],
+) -> Ranking:
+    """The ranking of what `_split` found; its lists are emptied."""
+    return Ranking.of(_join(negatives), _join(positives), _join(weights) / max(sum(regions), 1))
+
+
+def _pixel_metrics(ranking: Ranking) -> dict[str, float]:
+    return _curve_metrics(ranking) | {"pro": ranking.pro()}
+
+
+def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """All parts in one array; each is let go of once it is copied, so that both are never held whole."""
+    joined = np.empty(sum(map(len, parts)), parts[0].dtype if parts else np.float32)
+    end = len(joined)
+    while parts:
+        part = parts.pop()
+        joined[end - len(part) : end] = part
+        end -= len(part)
+    return joined
+
+
+def _curve_metrics(ranking: Ranking) -> dict[str, float]:
+    f1, threshold = ranking.f1_max()
+    return {
+        "rocauc": ranking.rocauc(),
+        "average_precision": ranking.average_precision(),
+        "f1_max": f1,
+        "f1_max_threshold": threshold,
+    }

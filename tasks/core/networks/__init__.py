@@ -1,0 +1,1 @@
+"""Networks, and what an image goes through before them."""

@@ -1,0 +1,94 @@
+"""Image files scored one after the other: a row each, and pictures of what was found."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from storage.datasets.images import SUFFIXES, UnreadableImageError, encode_png
+from storage.errors import DatasetError
+from tasks.core.pictures.colours import heat_colours
+from tasks.core.pictures.restore import heat_picture, mask_picture
+from tasks.new_images.scorer import Scored, Scorer
+from tasks.progress import report
+
+_HEAT, _MASK = ".heat.png", ".mask.png"
+
+
+def score_files(scorer: Scorer, names: Sequence[str], output: str | None = None) -> Iterator[dict[str, Any]]:
+    """Score the files and folders named: a row an image, with its scores, or the reason why it has none.
+
+    With `output`, a folder, each image NAME has two PNG files at its size there, below the same folders:
+    NAME.heat.png, the anomaly map over the image in colours that run from 0 to twice the threshold of the
+    mask (without one to the highest value of the map), transparent outside the evaluated crop; and
+    NAME.mask.png, 255 where anomalous, 64 outside the crop. Name the images' own folder to have them beside
+    the images.
+
+    Raises:
+        DatasetError: no image there.
+    """
+    files = find_images(names)
+    base = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in _paths(names)]))
+    category = scorer.normal.category
+    for done, path in enumerate(files, start=1):
+        row: dict[str, Any] = {"image": str(path), "category": category}
+        try:
+            scored = scorer.score(path)
+        except UnreadableImageError as error:
+            yield row | {"reason": str(error)}
+        else:
+            pictures = {}
+            if output is not None:
+                pictures = _write_pictures(scorer, scored, Path(output) / path.relative_to(base))
+            yield row | {
+                "score_embedding": scored.score_embedding,
+                "score_map": scored.score_map,
+                "threshold": scored.threshold.value,
+                "verdict": scored.verdict,
+                "neighbors": [asdict(neighbor) for neighbor in scored.neighbors],
+                **pictures,
+            }
+        report("score", category, done, len(files))
+
+
+def find_images(names: Sequence[str]) -> list[Path]:
+    """The files named, and the images in the folders named and below, without the pictures made of them.
+
+    Raises:
+        DatasetError: none.
+    """
+    found = []
+    for path in _paths(names):
+        inside = sorted(below for below in path.rglob("*") if _is_image(below)) if path.is_dir() else [path]
+        found += inside
+    if not found:
+        raise DatasetError(f"no image in {', '.join(names)}: looked for {', '.join(sorted(SUFFIXES))}")
+    return list(dict.fromkeys(found))
+
+
+def _paths(names: Sequence[str]) -> list[Path]:
+    return [Path(os.path.abspath(Path(name).expanduser())) for name in names]
+
+
+def _is_image(path: Path) -> bool:
+    known = path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    return known and not path.name.endswith((_HEAT, _MASK)) and path.is_file()
+
+
+def _write_pictures(scorer: Scorer, scored: Scored, path: Path) -> dict[str, str]:
+    """Write the heat map and, where there is a threshold, the mask; their paths by column."""
+    heat, mask, limit = scored.heat_map(), scorer.mask(scored), scorer.threshold("pixel").value
+    highest = float(scored.anomaly_map.max()) if limit is None else 2 * limit
+    pictures = {_HEAT: heat_picture(scored.image, heat, highest, heat_colours())}
+    if mask is not None:
+        pictures[_MASK] = mask_picture(mask, ~np.isnan(heat))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    columns = {_HEAT: "heat_map", _MASK: "mask"}
+    for suffix, picture in pictures.items():
+        path.with_name(path.name + suffix).write_bytes(encode_png(picture))
+    return {columns[suffix]: str(path.with_name(path.name + suffix)) for suffix in pictures}

@@ -1,0 +1,1 @@
+"""The paper's figures, and how they are reproduced."""

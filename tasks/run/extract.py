@@ -1,0 +1,113 @@
+"""Features of the images that have none yet."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from storage.computed.features import Features
+from storage.datasets.dataset import ImageFile, read_image
+from storage.datasets.images import UnreadableImageError
+from tasks.core.config import Precision
+from tasks.core.networks.backbone import Backbone
+from tasks.core.networks.preprocess import preprocess
+from tasks.job import Extraction, Job, Stage
+from tasks.progress import report
+from tasks.step import step
+from tasks.weights import read_state_dict
+
+_MAX_WORKERS = 8  # each holds a batch in memory
+
+
+@step
+def extract(job: Job, category: str) -> Extraction:
+    """Append the features of a category's images, batch by batch; what is recorded is not done again.
+
+    An image that cannot be read any more is set aside, and the others go on.
+    """
+    start = time.perf_counter()
+    features = Features(job.open_store(), job.feature_key)
+    features.describe(job.configuration.feature_description(job.weights_sha256))
+    manifest = job.manifest().of(category)
+    entries = [*manifest.train(), *manifest.test()]
+    by_key = {entry.key: entry for entry in reversed(entries)}
+    missing = features.missing([entry.key for entry in entries])
+    done = len(by_key) - len(missing)
+    report("extract", category, done, len(by_key), "found in the store")
+    gone: dict[str, str] = {}
+    if missing:
+        _backbone(job)  # once, before threads ask for it
+    batches = [missing[first : first + job.batch_size] for first in range(0, len(missing), job.batch_size)]
+    with _workers() as pool:
+        work = [pool.submit(_append, job, features, [by_key[key] for key in keys]) for keys in batches]
+        for future in as_completed(work):
+            length, unread = future.result()
+            gone |= unread
+            done += length
+            report("extract", category, done, len(by_key), f"{length} new")
+    return Extraction(
+        Stage("extract", category, time.perf_counter() - start, len(missing) - len(gone), len(by_key)),
+        {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone},
+    )
+
+
+@contextmanager
+def _workers() -> Iterator[Executor]:
+    """Threads that take a batch each from file to store, so that no core waits for another.
+
+    Their products share the cores. After an error what has not begun is not begun.
+    """
+    threads = torch.get_num_threads()
+    count = min(threads, _MAX_WORKERS)
+    pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,))
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(threads)
+
+
+def _append(job: Job, features: Features, entries: Sequence[ImageFile]) -> tuple[int, dict[str, str]]:
+    """Put the features of a batch into the store: how many, and by key why an image has none."""
+    loaded = {entry.key: _load(job, entry) for entry in entries}
+    images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
+    if images:
+        embeddings, levels = _backbone(job)(torch.from_numpy(np.stack(list(images.values()))))
+        dtype = np.dtype(job.configuration.dtype)
+        with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
+            stored = {stride: level.numpy().astype(dtype) for stride, level in levels.items()}
+            features.append(list(images), embeddings.numpy().astype(dtype), stored)
+    return len(images), {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
+
+
+def _load(job: Job, entry: ImageFile) -> NDArray[np.float32] | str:
+    """A preprocessed image, or why there is none."""
+    try:
+        return preprocess(read_image(job.dataset, entry), job.configuration.preprocessing)
+    except UnreadableImageError as error:
+        return str(error)
+
+
+def _backbone(job: Job) -> Backbone:
+    settings = job.configuration
+    return _loaded(settings.backbone, job.weights_file, job.weights_sha256, job.device, settings.precision)
+
+
+@lru_cache(maxsize=1)
+def _loaded(
+    name: str,
+    weights_file: str,
+    weights_sha256: str,  # noqa: ARG001 (other weights in the same file are another network)
+    device: str,
+    precision: Precision,
+) -> Backbone:
+    """The network of a job, kept for the next category."""
+    return Backbone(name, read_state_dict(Path(weights_file)), device, precision)

@@ -1,0 +1,265 @@
+"""What a run would still have to do, and about how long this machine takes: said before the run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from storage.computed.features import Features
+from storage.computed.scores import Scores
+from storage.datasets.dataset import Manifest, last_manifest
+from storage.datasets.scan import read_manifest
+from storage.errors import DatasetError
+from storage.results.schemas import SPADE
+from storage.store.store import Store
+from tasks.core.matching.matching import match
+from tasks.core.networks.backbone import Backbone
+from tasks.job import Job, Request
+from tasks.methods.by_name import members_of, method_scoring
+from tasks.progress import report
+from tasks.run.ingest import report_files, settle
+from tasks.weights import read_state_dict
+
+_IMAGES = 16  # that the calibration passes through the backbone
+_GALLERY = 8  # of these, that it matches one other with
+_CELLS = 16  # a side of a random picture
+_VARIATION, _NOISE = 0.3, 0.1  # of its cells and pixels from image to image
+
+
+@dataclass(frozen=True)
+class Work:
+    """What the store does not have of one category.
+
+    Attributes:
+        category: its name.
+        images: usable images, training and test.
+        extract: distinct images without features, not counting those of a category before.
+        score: distinct test images without scores by SPADE, if it is asked for.
+        gallery: images that each of them is matched with.
+        other: scores that are missing by the other methods.
+        reason: why the category cannot be evaluated, or None.
+    """
+
+    category: str
+    images: int
+    extract: int = 0
+    score: int = 0
+    gallery: int = 0
+    other: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one image costs.
+
+    Attributes:
+        feature_bytes: its embedding and pyramid, before compression.
+        map_bytes: its anomaly map, before compression.
+        forward_macs: multiply-adds of its forward pass.
+        match_macs: multiply-adds of comparing all its patches with all of one gallery image.
+        forward_seconds: measured, in a batch.
+        match_seconds: measured, for one gallery image.
+    """
+
+    feature_bytes: int = 0
+    map_bytes: int = 0
+    forward_macs: int = 0
+    match_macs: int = 0
+    forward_seconds: float = 0.0
+    match_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a run does for one category: counts as in `Work`, GiB at most, 10⁹ multiply-adds, minutes.
+
+    The minutes are those of extraction and of SPADE.
+    """
+
+    category: str
+    images: int
+    extract: int
+    score: int
+    other: int
+    feature_gib: float
+    map_gib: float
+    forward_gmac: float
+    match_gmac: float
+    minutes: float
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The estimates of a dataset's categories, and the device they are for."""
+
+    categories: tuple[Estimate, ...]
+    device: str
+
+    @property
+    def total(self) -> Estimate:
+        """The sums over the categories."""
+        numbers = [field.name for field in fields(Estimate) if field.name not in ("category", "reason")]
+        sums = {name: sum(getattr(estimate, name) for estimate in self.categories) for name in numbers}
+        return Estimate("total", **sums)
+
+
+def plan(request: Request) -> Plan:
+    """Compare a dataset with a store, which need not exist, and calibrate if anything is missing there.
+
+    Neither dataset nor store is written; published weights are downloaded if absent, as for a run.
+
+    Raises:
+        ConfigurationError, DatasetError, StoreError: what would stop a run at once.
+    """
+    job = settle(request)
+    found = Store.foresee(job.store)
+    known = last_manifest(found, job.dataset.name)
+    manifest = read_manifest(job.dataset, job.categories, known=known, progress=report_files)
+    works = remaining(job, found, manifest)
+    costs = calibrate(job) if any(work.extract or work.score for work in works) else Costs()
+    return Plan(tuple(estimate(work, costs) for work in works), job.device)
+
+
+def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
+    """The work left in each category, found by the keys that a run uses."""
+    features = Features(store, job.feature_key)
+    planned: set[str] = set()
+    works = []
+    for category in manifest.categories():
+        part = manifest.of(category)
+        train, test = ([entry.key for entry in entries] for entries in (part.train(), part.test()))
+        try:
+            part.check()
+        except DatasetError as error:
+            works.append(Work(category, len(train) + len(test), reason=str(error)))
+            continue
+        extract = set(features.missing([*train, *test])) - planned
+        planned |= extract
+        missing = {
+            method: len(Scores(store, method_scoring(job, part, method)[0]).missing(test))
+            for method in {*job.methods, *chain.from_iterable(map(members_of, job.methods))}
+        }
+        gallery = min(job.configuration.k_gallery, len(train))
+        score = missing.pop(SPADE, 0)
+        counts = (len(train) + len(test), len(extract), score, gallery, sum(missing.values()))
+        works.append(Work(category, *counts))
+    return works
+
+
+def estimate(work: Work, costs: Costs) -> Estimate:
+    """The work of a category at these costs."""
+    pairs = work.score * work.gallery
+    seconds = work.extract * costs.forward_seconds + pairs * costs.match_seconds
+    return Estimate(
+        category=work.category,
+        images=work.images,
+        extract=work.extract,
+        score=work.score,
+        other=work.other,
+        feature_gib=work.extract * costs.feature_bytes / 2**30,
+        map_gib=work.score * costs.map_bytes / 2**30,
+        forward_gmac=work.extract * costs.forward_macs / 1e9,
+        match_gmac=pairs * costs.match_macs / 1e9,
+        minutes=seconds / 60,
+        reason=work.reason,
+    )
+
+
+def calibrate(job: Job) -> Costs:
+    """Costs on this machine, from random images: a forward pass, and a query against a few of them.
+
+    Both are timed the second time, when memory is allocated and kernels are compiled.
+    """
+    settings = job.configuration
+    report("calibrate", None, 0, 2)
+    backbone = Backbone(
+        settings.backbone, read_state_dict(Path(job.weights_file)), job.device, settings.precision
+    )
+    images = _random_images(settings.preprocessing.crop)
+    with _counting(backbone) as macs:
+        embeddings, levels = backbone(images)
+    batch = images[: job.batch_size]
+    start = time.perf_counter()
+    backbone(batch)
+    forward_seconds = (time.perf_counter() - start) / len(batch)
+    report("calibrate", None, 1, 2)
+    query, *gallery = (
+        [levels[stride][image].numpy() for stride in settings.levels] for image in range(1 + _GALLERY)
+    )
+    options: dict[str, Any] = {
+        "fusion": settings.fusion,
+        "upsampling": settings.upsampling,
+        "kappa": settings.kappa,
+        "device": job.device,
+    }
+    match(query, gallery[:1], **options)
+    start = time.perf_counter()
+    match(query, gallery, **options)
+    match_seconds = (time.perf_counter() - start) / len(gallery)
+    report("calibrate", None, 2, 2)
+    values = sum(array[0].numel() for array in (embeddings, *levels.values()))
+    return Costs(
+        feature_bytes=values * np.dtype(settings.dtype).itemsize,
+        map_bytes=settings.metric_resolution**2 * np.dtype(np.float32).itemsize,
+        forward_macs=sum(macs),
+        match_macs=match_macs([np.shape(level) for level in query], settings.fusion),
+        forward_seconds=forward_seconds,
+        match_seconds=match_seconds,
+    )
+
+
+def match_macs(shapes: Sequence[Sequence[int]], fusion: str) -> int:
+    """Multiply-adds of all products of one image's patches with another's, levels (Hi, Wi, Ci)."""
+    patches = [height * width for height, width, _ in shapes]
+    channels = [shape[2] for shape in shapes]
+    if fusion == "concatenate":
+        return patches[0] ** 2 * sum(channels)
+    return sum(count**2 * depth for count, depth in zip(patches, channels, strict=True))
+
+
+def _random_images(side: int) -> Tensor:
+    """Variations (B, 3, S, S) of one smooth random picture, S being `side`.
+
+    Matching takes about as long with them as with photos of one product. White noise takes several times
+    longer: its patches are all about as far from each other, so that no bound prunes any.
+    """
+    generator = torch.Generator().manual_seed(0)
+    picture, varied, noise = (
+        torch.randn(*shape, generator=generator)
+        for shape in (
+            (1, 3, _CELLS, _CELLS),
+            (_IMAGES, 3, _CELLS, _CELLS),
+            (_IMAGES, 3, side, side),
+        )
+    )
+    smooth = interpolate(picture + _VARIATION * varied, size=(side, side), mode="bilinear")
+    return smooth + _NOISE * noise
+
+
+@contextmanager
+def _counting(network: nn.Module) -> Iterator[list[int]]:
+    """The multiply-adds an image needs in each convolution and linear layer, as the network runs."""
+    macs: list[int] = []
+
+    def count(layer: nn.Conv2d | nn.Linear, _: tuple[Tensor, ...], output: Tensor) -> None:
+        macs.append(output[0].numel() * layer.weight[0].numel())
+
+    layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    try:
+        yield macs
+    finally:
+        for hook in hooks:
+            hook.remove()

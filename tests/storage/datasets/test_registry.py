@@ -1,0 +1,113 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from tiny import write_category
+
+from storage.datasets.dataset import Dataset
+from storage.datasets.layouts.folders import Folders
+from storage.datasets.layouts.mvtec import Mvtec
+from storage.datasets.registry import Registration, read_registry, resolve
+from storage.errors import DatasetError
+
+SHIPPED = Path(__file__).parents[2] / "deployments" / "datasets.toml"
+REGISTRY = """
+[configurations.quick]
+backbone = "resnet18"
+levels = [16]
+
+[datasets.parts]
+root = "parts"
+categories = ["nut"]
+configurations = ["quick"]
+
+[datasets.tiles]
+root = "${TILES}/tiles"
+layout = { kind = "folders", normal = ["good/*"], anomalous = { crack = "bad/c*" }, train_number = 3 }
+
+[datasets.remote]
+root = "s3://bucket/parts/"
+"""
+
+
+@pytest.fixture
+def registry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TILES", "/data")
+    path = tmp_path / "somewhere" / "datasets.toml"
+    path.parent.mkdir()
+    path.write_text(REGISTRY)
+    return path
+
+
+def test_an_entry_is_a_dataset_with_categories_and_configurations(registry: Path) -> None:
+    entries = read_registry(registry).entries
+    assert entries["parts"] == Registration(
+        Dataset(str(registry.parent / "parts"), "parts", Mvtec()),
+        ("nut",),
+        {"quick": {"backbone": "resnet18", "levels": [16]}},
+    )
+    layout = Folders(normal=("good/*",), anomalous={"crack": "bad/c*"}, train_number=3)
+    assert entries["tiles"] == Registration(Dataset("/data/tiles", "tiles", layout))
+    assert entries["remote"].dataset.root == "s3://bucket/parts"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("root = '${NOWHERE}/x'", r"root is '\$\{NOWHERE\}/x': set the environment variable NOWHERE"),
+        ("rot = 'x'", "rot is no setting: did you mean root"),
+        ("categories = ['nut']", "root"),
+        ("root = 'x'\ncategories = 'nut'", "categories is 'nut': Input should be a valid tuple"),
+        ("root = 'x'\nconfigurations = ['quik']", r"no \[configurations.quik\]: did you mean quick"),
+        ("root = 'x'\nlayout = { kind = 'folder' }", "layout.kind is 'folder': it is one of mvtec, folders"),
+        ("root = 'x'\nlayout = { kind = 'mvtec', normal = ['*'] }", "layout: normal is no setting"),
+        ("root = 'x'\nlayout = { kind = 'folders' }", "layout: neither normal nor train_normal"),
+        (
+            "root = 'x'\nlayout = { kind = 'folders', normal = ['*'], mask_threshold = 'half' }",
+            "layout: mask_threshold is 'half': Input should be a valid integer",
+        ),
+    ],
+)
+def test_an_entry_that_cannot_be_used_fails_alone(registry: Path, written: str, message: str) -> None:
+    with registry.open("a") as file:
+        file.write(f"\n[datasets.wrong]\n{written}\n")
+    found = read_registry(registry)
+    assert set(found.entries) == {"parts", "tiles", "remote"}
+    with pytest.raises(DatasetError, match=f"datasets.toml, dataset 'wrong': .*{message}"):
+        found.entry("wrong")
+
+
+@pytest.mark.parametrize("written", ["[datasets", "datasets = 3\n\xe9"])
+def test_a_file_that_is_no_registry_is_named(tmp_path: Path, written: str) -> None:
+    path = tmp_path / "datasets.toml"
+    path.write_text(written, "latin-1")
+    with pytest.raises(DatasetError, match=r"the registry .*datasets\.toml cannot be read .*--registry"):
+        read_registry(path)
+    with pytest.raises(DatasetError, match=r"absent\.toml cannot be read .*No such file"):
+        read_registry(tmp_path / "absent.toml")
+
+
+def test_a_name_that_is_registered_is_that_dataset(registry: Path) -> None:
+    assert resolve("tiles", str(registry)).dataset.root == "/data/tiles"
+
+
+def test_any_other_name_is_a_folder_or_a_url(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(registry.parent)
+    write_category(registry.parent / "here", "nut")
+    assert resolve("here", str(registry)).dataset == Dataset(str(registry.parent / "here"), "here")
+    assert resolve("./parts", str(registry)).dataset == Dataset(str(registry.parent / "parts"), "parts")
+    assert resolve("s3://bucket/other", str(registry)).dataset == Dataset("s3://bucket/other", "other")
+    with pytest.raises(DatasetError, match=r"'tile' is no folder, and no dataset in .*did you mean tiles\?"):
+        resolve("tile", str(registry))
+    assert resolve("tile").dataset.name == "tile"  # no default registry here
+
+
+def test_the_shipped_registry_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPADE_DATA", raising=False)
+    assert set(read_registry(SHIPPED).errors) == {"bottle", "reduced", "magnetic_tile"}
+    monkeypatch.setenv("SPADE_DATA", "s3://images")
+    found = read_registry(SHIPPED)
+    assert not found.errors
+    assert found.entry("bottle").dataset.root == "s3://images/mvtec"
+    assert all(list(entry.configurations) == ["lite0"] for entry in found.entries.values())
