@@ -11,7 +11,7 @@ from storage.datasets.layouts.mvtec import Mvtec
 from storage.datasets.registry import Registration, read_registry, resolve
 from storage.errors import DatasetError
 
-SHIPPED = Path(__file__).parents[2] / "deployments" / "datasets.toml"
+SHIPPED = Path(__file__).parents[3] / "deployments" / "datasets.toml"
 REGISTRY = """
 [configurations.quick]
 backbone = "resnet18"

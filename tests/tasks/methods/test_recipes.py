@@ -57,7 +57,7 @@ def test_the_shipped_configuration_is_the_papers_with_another_backbone(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SPADE_DATA", "/data")
-    shipped = read_registry(Path(__file__).parents[2] / "deployments" / "datasets.toml")
+    shipped = read_registry(Path(__file__).parents[3] / "deployments" / "datasets.toml")
     for name in shipped.entries:
         found = registered_recipes(shipped, name)
         assert found == {"lite0": Recipe(Configuration(backbone="tf_efficientnet_lite0"), ("spade",))}
