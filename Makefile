@@ -23,7 +23,7 @@ bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench.py
 
 docs: $(INSTALLED)
-	$(BIN)/python -m storage.results.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md
+	$(BIN)/python -m tasks.run.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md
 
 picture: demo
 	$(BIN)/python tests/picture.py spade-store docs/report.png

@@ -1,32 +1,96 @@
-"""What the flows have in common in working on one category."""
+"""One category from images to metrics, for one run or for several that share its features."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 from storage.errors import DatasetError, StoreError
-from tasks.core.config import ConfigurationError
-from tasks.job import Job, Stage
+from tasks.core.errors import ConfigurationError
+from tasks.job import Job, Outcome, Part, Stage
+from tasks.methods.by_name import groups, score, scoring_of
 from tasks.methods.index import index
+from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER
 from tasks.run.extract import extract
+from tasks.run.summarize import failure, summarize
 
 
-def extract_and_index(job: Job, category: str, excluded: dict[str, str]) -> list[Stage]:
-    """Features of a category's images, and the index of its training images.
+def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
+    """How a category ends in each of the jobs, which differ in nothing but methods and maps.
 
-    `excluded` takes up why images had to be set aside, also where that leaves too few.
+    Features are those of the first job, and what several methods have in common is computed once. What stops
+    a method is its result, and stops no other.
+    """
+    try:
+        part, stages = _with_features(jobs[0].part(category))
+    except Exception as error:
+        reason = _reason(error, category)
+        parts = [job.part(category) for job in jobs]
+        return [
+            Outcome(category, [failure(part, method, reason) for method in part.job.methods], reason)
+            for part in parts
+        ]
+    parts = [part, *(part.of(job) for job in jobs[1:])]
+    by_part = [[scoring_of(part, method) for method in part.job.methods] for part in parts]
+    done, failed = _score([scoring for of_part in by_part for scoring in of_part])
+    outcomes = []
+    for number, of_part in enumerate(by_part):
+        shared = stages if number == 0 else [replace(stage, seconds=0.0, computed=0) for stage in stages]
+        outcomes.append(_summarized(category, of_part, shared, done, failed))
+    return outcomes
+
+
+def _with_features(part: Part) -> tuple[Part, list[Stage]]:
+    """The part with its features extracted and indexed.
 
     Raises:
         DatasetError: a kind of images is missing.
     """
-    manifest = job.manifest().of(category)
-    manifest.check()
-    extraction = extract(job, category)
-    excluded |= extraction.excluded
-    manifest.exclude(excluded).check()
-    return [extraction.stage, index(job, category, excluded)]
+    part.manifest.check()
+    extracted, part = extract(part)
+    part.manifest.check()
+    return part, [extracted, index(part)]
 
 
-def failure_reason(error: Exception, category: str) -> str:
+def _score(scorings: Sequence[Scoring]) -> tuple[dict[Scoring, list[Stage]], dict[Scoring, str]]:
+    """The stages of each scoring, or why it failed."""
+    done: dict[Scoring, list[Stage]] = {}
+    failed: dict[Scoring, str] = {}
+    for group in groups(scorings):
+        try:
+            done |= zip(group, score(group), strict=True)
+        except Exception as error:
+            failed |= dict.fromkeys(group, _reason(error, group[0].part.category))
+    return done, failed
+
+
+def _summarized(
+    category: str,
+    scorings: Sequence[Scoring],
+    stages: Sequence[Stage],
+    done: dict[Scoring, list[Stage]],
+    failed: dict[Scoring, str],
+) -> Outcome:
+    """The rows of a category in one run."""
+    rows, stages, reasons = [], list(stages), []
+    for scoring in scorings:
+        reason = failed.get(scoring)
+        if reason is None:
+            stages += done[scoring]
+            try:
+                row, stage = summarize(scoring)
+                rows.append(row)
+                stages.append(stage)
+                continue
+            except Exception as error:
+                reason = _reason(error, category)
+        rows.append(failure(scoring.part, scoring.method, reason))
+        reasons.append(reason)
+    return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages)
+
+
+def _reason(error: Exception, category: str) -> str:
     """Log what stopped a category and say it; ConfigurationError concerns every category, and is raised."""
     if isinstance(error, ConfigurationError):
         raise error

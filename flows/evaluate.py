@@ -6,20 +6,18 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow
 
-from flows.category import extract_and_index, failure_reason
+from flows.category import evaluate_category
 from flows.runners import task_runner
 from storage.datasets.dataset import Dataset
-from storage.results.schemas import SPADE
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration
-from tasks.job import DEFAULT_BATCH_SIZE, Job, Outcome, Request
-from tasks.methods.by_name import score_method
-from tasks.methods.spade import score
+from tasks.core.config import DEFAULT_TOLERANCE, Configuration
+from tasks.core.methods.registry import parse_methods
+from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Outcome, Request
 from tasks.progress import LOGGER
 from tasks.run.artifacts import publish_summary
-from tasks.run.ingest import ingest, prepare
+from tasks.run.ingest import ingest
+from tasks.run.prepare import prepare
 from tasks.run.publish import begin, is_published, publish
-from tasks.run.summarize import failure, summarize
 from tasks.step import step
 
 
@@ -43,15 +41,14 @@ def evaluate(
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
     tolerance: float = DEFAULT_TOLERANCE,
-    methods: Sequence[str] = (SPADE,),
+    methods: Sequence[str] = ("spade",),
 ) -> str:
     """Evaluate the categories of a dataset, or those named, and publish a run; its id is returned.
 
     `root` is a folder or a bucket's URL in the layout of MVTec AD, or a dataset of any layout. Each step
     computes only what the store does not have, so an interrupted run is continued by the same call.
     The run is compared with the last good one; a metric is worse only if it lost more than `tolerance`.
-    `methods` are compared on the same features: "spade", which `configuration` sets, and those of
-    `tasks.core.methods`, each with settings of its own.
+    `methods` are texts such as "spade(k_image=5)": all score from the same features, and are compared.
 
     Categories are worked on side by side as far as the flow's task runner does: one after the other by
     default (`flows/runners.py`).
@@ -65,12 +62,12 @@ def evaluate(
             dataset,
             store,
             configuration,
+            parse_methods(methods),
             tuple(categories),
             run_id,
             device,
             batch_size,
             memory_gib,
-            tuple(methods),
         )
     )
     ingested = ingest(job)
@@ -78,7 +75,7 @@ def evaluate(
         LOGGER.info("run %s is published already", job.run_id)
         return job.run_id
     begin(job)
-    parts = [evaluate_category.submit(job, category) for category in job.manifest().categories()]
+    parts = [one_category.submit(job, category) for category in job.manifest().categories()]
     outcomes = [part.result() for part in parts]
     publish(job, outcomes, ingested, tolerance)
     publish_summary(job)
@@ -89,31 +86,6 @@ def evaluate(
 
 
 @step
-def evaluate_category(job: Job, category: str) -> Outcome:
+def one_category(job: Job, category: str) -> Outcome:
     """One category from images to metrics; what stops it is its result, and stops no other."""
-    excluded: dict[str, str] = {}
-    try:
-        shared = extract_and_index(job, category, excluded)
-    except Exception as error:
-        return failure(job, category, failure_reason(error, category), excluded, job.methods)
-    outcomes = [_evaluate_method(job, category, excluded, method) for method in job.methods]
-    reasons = [outcome.reason for outcome in outcomes if outcome.reason is not None]
-    return Outcome(
-        category,
-        [row for outcome in outcomes for row in outcome.rows],
-        "; ".join(dict.fromkeys(reasons)) or None,
-        excluded,
-        [*shared, *(stage for outcome in outcomes for stage in outcome.stages)],
-    )
-
-
-def _evaluate_method(job: Job, category: str, excluded: Mapping[str, str], method: str) -> Outcome:
-    """One method from features to metrics; what stops it is its result, and stops no other."""
-    try:
-        if method == SPADE:
-            scored = [score(job, category, excluded)]
-        else:
-            scored = score_method(job, category, excluded, method)
-        return summarize(job, category, excluded, scored, method)
-    except Exception as error:
-        return failure(job, category, failure_reason(error, category), excluded, [method])
+    return evaluate_category([job], category)[0]

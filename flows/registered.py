@@ -14,7 +14,7 @@ from flows.runners import Kind, task_runner
 from storage.datasets.registry import Registry
 from storage.results.reader import Results
 from tasks.compare.runs import counts
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.methods.recipes import registered_recipes
 from tasks.progress import LOGGER
 

@@ -16,8 +16,8 @@ from storage.results.reader import Results
 from storage.results.schemas import REPRODUCTION
 from storage.store.store import DEFAULT_STORE
 from storage.store.tables import table_bytes, table_of
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
-from tasks.job import DEFAULT_BATCH_SIZE, Job, Request
+from tasks.core.config import Configuration
+from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Request
 from tasks.paper.figures import CAMPUS, IMAGES
 from tasks.paper.reproduction import Point, configurations, paper_figures, reproduction_rows
 from tasks.progress import LOGGER

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 
 Kind = Literal["threads", "dask"]
 

@@ -15,7 +15,7 @@ from prefect.types.entrypoint import EntrypointType
 from flows.evaluate import evaluate
 from flows.nightly import nightly
 from flows.reprocess import reprocess
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 
 _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
 

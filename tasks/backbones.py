@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.core.config import ConfigurationError, Traits, traits
+from tasks.core.errors import ConfigurationError
 from tasks.core.networks.levels import timm_names, torchvision_names
+from tasks.core.networks.traits import Traits, traits
 from tasks.weights import installed_weights
 
 

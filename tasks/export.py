@@ -14,10 +14,10 @@ from PIL import Image, TiffImagePlugin
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.core.pictures.restore import quantise, restore
 from tasks.progress import report
-from tasks.run.settings import settings_of
+from tasks.run.tables import configuration_of
 
 Format = Literal["tiff", "png"]
 _SUFFIXES = {"tiff": ".tif", "png": ".png"}
@@ -30,39 +30,41 @@ def export_maps(
     folder: str | Path = "maps",
     *,
     category: str | None = None,
+    method: str | None = None,
     format: Format = "tiff",
 ) -> Path:
     """Write the map of each scored test image to FOLDER/IMAGE_ID.tif or .png, 16 bits, at the image's size.
 
-    All maps share one scale, so that they can be compared: value = lowest + (pixel - 1) * step. Pixel 0 is
-    outside the crop that was evaluated. Scale and files stand in FOLDER/maps.json, written last and returned,
+    They are those of a method; without its name, of the run's first that has maps. All share one scale, so
+    that they can be compared: value = lowest + (pixel - 1) * step. Pixel 0 is outside the crop that was
+    evaluated. Scale and files stand in FOLDER/maps.json, written last and returned,
     and the scale in the tag ImageDescription of each TIFF.
 
     Raises:
         ConfigurationError: no such format.
-        StoreError: the run has no such category, or no map of an image.
+        StoreError: the run has no such category or method, or no map of an image.
     """
     if format not in get_args(Format):
         raise ConfigurationError(f"format is {format!r}: it is one of {', '.join(get_args(Format))}")
     results = Results(store)
     record = results.rows("run", run)[0]
     run = record["run"]
-    how = settings_of(record).preprocessing
+    how = configuration_of(record).preprocessing
     sizes = {row["image_id"]: (row["height"], row["width"]) for row in results.rows("manifest", run)}
-    method = results.main_method(run)
+    chosen = results.map_method(run, method)
     names = [
         row["image_id"]
-        for row in results.rows("images", run, method)
-        if row["score_key"] is not None and category in (None, row["category"])
+        for row in results.rows("images", run, chosen)
+        if row["score_map"] is not None and category in (None, row["category"])
     ]
     if not names:
         raise StoreError(f"run {run} has no map of category {category or 'any'}: name another --category")
-    ends = [(values.min(), values.max()) for values in results.anomaly_maps(run, names, method)]
+    ends = [(values.min(), values.max()) for values in results.anomaly_maps(run, names, chosen)]
     lowest = float(min(low for low, _ in ends))
     step = (float(max(high for _, high in ends)) - lowest) / 65534 or 1.0
-    scale = {"run": run, "lowest": lowest, "step": step, "not_evaluated": 0}
+    scale = {"run": run, "method": chosen, "lowest": lowest, "step": step, "not_evaluated": 0}
     files = {}
-    maps = results.anomaly_maps(run, names, method)
+    maps = results.anomaly_maps(run, names, chosen)
     for done, (name, values) in enumerate(zip(names, maps, strict=True), start=1):
         path = Path(folder) / f"{name}{_SUFFIXES[format]}"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,44 +1,55 @@
-"""What the steps of one run share: references and settings, small enough for Prefect to log and hash."""
+"""What the steps of one run share: a request, the job it becomes, and the part of it that is one category."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
+from typing import TYPE_CHECKING
 
+from storage.computed.features import Features
 from storage.datasets.dataset import Dataset, Manifest
-from storage.results.schemas import SPADE
+from storage.store.location import read_bytes
 from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import read_table
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration
+from tasks.core.config import Configuration
+from tasks.core.methods.interface import Method, Pyramid
+from tasks.core.methods.spade import Spade
 from tasks.provenance import peak_memory_mib
 
+if TYPE_CHECKING:
+    from storage.datasets.dataset import ImageFile
+
 DEFAULT_BATCH_SIZE = 16
+DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a user asks for: a dataset evaluated with one configuration.
+    """What a user asks for: a dataset evaluated by some methods.
 
     Attributes:
         dataset: what is evaluated.
         store: folder or URL where results go.
-        configuration: how scores are computed.
+        configuration: what the methods have in common.
+        methods: how images are scored.
         categories: those to evaluate; none for all.
         run_id: name of the run; None for a new one.
         device: "auto", or one of torch's.
         batch_size: images in a forward pass.
         memory_gib: bound of the pyramids kept in memory while scoring.
-        methods: "spade", which the configuration sets, and what `tasks.core.methods` has.
     """
 
     dataset: Dataset
     store: str = DEFAULT_STORE
     configuration: Configuration = Configuration()  # noqa: RUF009 (frozen)
+    methods: tuple[Method, ...] = (Spade(),)
     categories: tuple[str, ...] = ()
     run_id: str | None = None
     device: str = "auto"
     batch_size: int = DEFAULT_BATCH_SIZE
     memory_gib: float = DEFAULT_MEMORY_GIB
-    methods: tuple[str, ...] = (SPADE,)
 
 
 @dataclass(frozen=True)
@@ -46,13 +57,14 @@ class Job:
     """One run on one dataset: a request, checked, with nothing left open.
 
     `weights_file` is where the weights with digest `weights_sha256` were found; `feature_key` is the digest
-    of all that determines an image's features. `memory_gib` bounds the pyramids kept in memory while
-    scoring. `started` is an ISO time in UTC. A point of a sweep names it, and says how many points it has.
+    of all that determines an image's features. `started` is an ISO time in UTC. A point of a sweep names it,
+    and says how many points it has.
     """
 
     dataset: Dataset
     store: str
     configuration: Configuration
+    methods: tuple[Method, ...]
     categories: tuple[str, ...]
     run_id: str
     weights_file: str
@@ -64,7 +76,6 @@ class Job:
     started: str
     sweep: str | None = None
     sweep_points: int | None = None
-    methods: tuple[str, ...] = (SPADE,)
 
     def open_store(self) -> Store:
         """The run's store."""
@@ -74,13 +85,106 @@ class Job:
         """The run's manifest, as `ingest` wrote it."""
         return Manifest.from_table(read_table(self.open_store().job(self.run_id, "manifest")))
 
+    def part(self, category: str) -> Part:
+        """One category of the run, without what was set aside since `ingest`."""
+        store = self.open_store()
+        manifest = Manifest.from_table(read_table(store.job(self.run_id, "manifest"))).of(category)
+        return Part(self, category, manifest.exclude(_set_aside(store, self.run_id, category)))
+
+    def set_aside(self, categories: Sequence[str]) -> dict[str, str]:
+        """Why images of these categories were set aside since `ingest`, by image_id."""
+        store, found = self.open_store(), dict[str, str]()
+        for category in categories:
+            found |= _set_aside(store, self.run_id, category)
+        return found
+
+
+class Part:
+    """One category of a run: its files, and their features.
+
+    Attributes:
+        job: the run.
+        category: its name.
+        manifest: its files; those that cannot be used are set aside in it.
+    """
+
+    def __init__(self, job: Job, category: str, manifest: Manifest) -> None:
+        """Narrow a run to the files of a manifest."""
+        self.job = job
+        self.category = category
+        self.manifest = manifest
+
+    @cached_property
+    def store(self) -> Store:
+        """The run's store."""
+        return self.job.open_store()
+
+    @cached_property
+    def features(self) -> Features:
+        """The features of the run."""
+        return Features(self.store, self.job.feature_key)
+
+    @cached_property
+    def train(self) -> list[str]:
+        """Keys of the usable training images, in the order of the index."""
+        return [image.key for image in self.manifest.train()]
+
+    @cached_property
+    def test(self) -> list[str]:
+        """Keys of the usable test images, each once."""
+        return list(dict.fromkeys(image.key for image in self.manifest.test()))
+
+    @cached_property
+    def test_images(self) -> list[ImageFile]:
+        """The usable test images."""
+        return self.manifest.test()
+
+    def without(self, reasons: Mapping[str, str]) -> Part:
+        """The part without the images of these ids; why is kept, and found by `Job.part` from now on."""
+        if reasons:
+            path = self.store.set_aside(self.job.run_id, self.category)
+            self.store.write(path, json.dumps(dict(reasons)).encode())
+        return self._of(self.manifest.exclude(dict(reasons)))
+
+    def of(self, job: Job) -> Part:
+        """The same files of another job with the same features."""
+        reasons = {image.image_id: image.reason or "" for image in self.manifest.excluded()}
+        return Part(job, self.category, self.manifest).without(reasons)
+
+    def held_out(self, keys: Collection[str]) -> Part:
+        """The training images alone, those of these keys as test images."""
+        return self._of(self.manifest.held_out(keys))
+
+    def pyramids(self, strides: Sequence[int]) -> Callable[[str], Pyramid]:
+        """Reads the levels at `strides` of an image by its key, and keeps the last ones.
+
+        As many are kept as fit into the job's memory. Where all training images fit, each is read once.
+        """
+        size = sum(level.nbytes for level in self.features.pyramid(self.train[0], strides))
+        kept = max(1, int(self.job.memory_gib * 2**30 / max(size, 1)))  # no level, no size
+        return lru_cache(maxsize=kept)(partial(self.features.pyramid, strides=strides))
+
+    def _of(self, manifest: Manifest) -> Part:
+        part = Part(self.job, self.category, manifest)
+        part.__dict__ |= {
+            name: self.__dict__[name] for name in ("store", "features") if name in self.__dict__
+        }
+        return part
+
+
+def _set_aside(store: Store, run_id: str, category: str) -> dict[str, str]:
+    try:
+        return dict(json.loads(read_bytes(store.set_aside(run_id, category))))
+    except FileNotFoundError:
+        return {}
+
 
 @dataclass(frozen=True)
 class Stage:
     """One finished step of one category: seconds, how many of its items were computed now, memory.
 
-    `peak_memory_mib` is the highest so far of the process, at the end of the step. Where it is a step of one
-    method, `state_mib` is what scoring held of the training images, if it did.
+    `peak_memory_mib` is the highest so far of the process, at the end of the step. A step of one method has
+    its label and score key; `state_mib` is what scoring held of the training images, if it did.
     """
 
     step: str
@@ -88,28 +192,17 @@ class Stage:
     seconds: float
     computed: int
     total: int
-    peak_memory_mib: float = field(default_factory=peak_memory_mib)
     method: str | None = None
+    score_key: str | None = None
     state_mib: float | None = None
-
-
-@dataclass(frozen=True)
-class Extraction:
-    """What `extract` did; `excluded` gives the reason for each image that it had to set aside."""
-
-    stage: Stage
-    excluded: dict[str, str] = field(default_factory=dict)
+    peak_memory_mib: float = field(default_factory=peak_memory_mib)
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a category ended: its rows of the categories table, one a method; why it failed, if any did.
-
-    `excluded` gives the reason for each image that was set aside.
-    """
+    """How a category ended: its rows of the categories table, one a method; why it failed, if any did."""
 
     category: str
     rows: list[dict[str, object]]
     reason: str | None = None
-    excluded: dict[str, str] = field(default_factory=dict)
     stages: list[Stage] = field(default_factory=list)

@@ -26,7 +26,9 @@ from flows.cli.options import (
 from flows.cli.running import configure_prefect, errors, resolved, run_flow
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.store import DEFAULT_STORE, Store
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
+from tasks.job import DEFAULT_MEMORY_GIB
 from tasks.methods import presets
 
 

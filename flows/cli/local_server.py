@@ -14,7 +14,7 @@ from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 
 _START, _STOP = 300.0, 20.0  # seconds: a first start migrates its database
 _SETTINGS = {

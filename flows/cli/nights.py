@@ -24,7 +24,8 @@ from flows.cli.options import (
 from flows.cli.running import configure_prefect, errors
 from storage.store.location import DEFAULT_REGISTRY, location
 from storage.store.store import DEFAULT_STORE, Store
-from tasks.core.config import DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE
+from tasks.core.config import DEFAULT_TOLERANCE
+from tasks.job import DEFAULT_MEMORY_GIB
 
 if TYPE_CHECKING:
     from flows.registered import RegisteredRun

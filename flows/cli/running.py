@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from storage.errors import DatasetError, StoreError
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from storage.datasets.registry import Registration

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import faiss
 import numpy as np
 
-from storage.store.sealed import about, is_sealed, read_sealed, write_sealed
+from storage.store.sealed import is_sealed, read_sealed, write_sealed
 from storage.store.store import Store, digest
 
 
@@ -16,28 +16,15 @@ def gallery_digest(keys: Sequence[str]) -> str:
     return digest(list(keys))
 
 
-def index_name(keys: Sequence[str], kind: str) -> str:
-    """What the index of a kind over these training images is found by."""
-    return gallery_digest(keys) if kind == "flat" else f"{gallery_digest(keys)}-{kind}"
-
-
 def has_index(store: Store, feature_key: str, gallery: str) -> bool:
     """Whether the index over these training rows is complete."""
     return is_sealed(store, store.index(feature_key, gallery))
 
 
-def write_index(
-    store: Store, feature_key: str, gallery: str, index: faiss.Index, recall: float = 1.0
-) -> None:
-    """Write an index, and with its checksum how many of the nearest rows it finds."""
+def write_index(store: Store, feature_key: str, gallery: str, index: faiss.Index) -> None:
+    """Write an index, and with its checksum the number of rows."""
     content = faiss.serialize_index(index).tobytes()
-    record = {"rows": index.ntotal, "recall": recall}
-    write_sealed(store, store.index(feature_key, gallery), content, record)
-
-
-def index_recall(store: Store, feature_key: str, gallery: str) -> float:
-    """Share of the nearest rows that a complete index finds, as it was measured."""
-    return float(about(store.index(feature_key, gallery))["recall"])
+    write_sealed(store, store.index(feature_key, gallery), content, {"rows": index.ntotal})
 
 
 def read_index(store: Store, feature_key: str, gallery: str) -> faiss.Index:

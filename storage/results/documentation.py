@@ -1,13 +1,12 @@
-"""The page docs/tables.md, made from the schemas by `make docs`."""
+"""The page docs/tables.md."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
 from storage.results.reader import pandas_kind
-from storage.results.schemas import TABLES
 
 _TYPES = {  # of Parquet: in words, and in pandas
     "string": ("text", "str"),
@@ -24,18 +23,18 @@ _TYPES = {  # of Parquet: in words, and in pandas
 }
 
 
-def tables_page() -> str:
+def tables_page(tables: Mapping[str, tuple[pa.Schema, str]]) -> str:
     """Every column of every table in Markdown: its types, whether it may be null, its meaning."""
-    return "\n".join(_lines()) + "\n"
+    return "\n".join(_lines(tables)) + "\n"
 
 
-def _lines() -> Iterator[str]:
+def _lines(tables: Mapping[str, tuple[pa.Schema, str]]) -> Iterator[str]:
     yield "# Tables"
     yield ""
-    yield "Made by `make docs` from `storage/results/schemas.py`; each Parquet file's schema says the same."
+    yield "Made by `make docs` from the schemas; each Parquet file's schema says the same."
     yield "In pandas, `results.categories()` is the table categories of the latest run, and so on; a first"
     yield "column `run`, the run's id, is added."
-    for name, (schema, meaning) in TABLES.items():
+    for name, (schema, meaning) in tables.items():
         yield from ("", f"## {name}", "", meaning, "")
         yield "| column | type | in pandas | may be null | meaning |"
         yield "| --- | --- | --- | --- | --- |"
@@ -47,7 +46,3 @@ def _cells(field: pa.Field) -> tuple[str, ...]:
     meaning = field.metadata[b"meaning"].decode().replace("|", "\\|")
     text, other = _TYPES[str(field.type)]
     return f"`{field.name}`", text, pandas_kind(field) or other, "yes" if field.nullable else "no", meaning
-
-
-if __name__ == "__main__":
-    print(tables_page(), end="")

@@ -15,8 +15,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.errors import DamagedStoreError, StoreError
-from storage.results.schemas import AVERAGED, CATEGORICAL, COMPARISONS, SPADE
-from storage.results.sweeps import is_point, points_of, with_settings
+from storage.results.metrics import AVERAGED
+from storage.results.sweeps import is_point, points_of, scoring_settings, with_settings
 from storage.store.location import Location, read_bytes
 from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import parse_table, read_table, table_bytes
@@ -32,7 +32,10 @@ _NUMBERS = {
     "int32": ("int32", "Int32"),
     "bool": ("bool", "boolean"),
 }
-_HISTORY = ["run", "finished", "dataset", "category", "configuration_key", "value", "low", "high"]
+_HISTORY = [
+    *("run", "finished", "dataset", "category", "method", "configuration_key"),
+    *("value", "low", "high"),
+]
 
 
 class Results:
@@ -89,17 +92,20 @@ class Results:
         metric: str = "pixel_rocauc",
         dataset: str | None = None,
         category: str | None = None,
-        method: str = SPADE,
+        method: str | None = None,
     ) -> pd.DataFrame:
         """One row a run and category, oldest first: a metric's value and 95 % interval, night over night.
+
+        Of each run the method of that name; without one, its first.
 
         Raises:
             StoreError: no run, or no such metric.
         """
         import pandas as pd
 
-        if metric not in AVERAGED:
-            near = get_close_matches(metric, AVERAGED) or AVERAGED
+        names = [each.name for each in AVERAGED]
+        if metric not in names:
+            near = get_close_matches(metric, names) or names
             raise StoreError(f"no metric {metric!r}: did you mean {', '.join(near)}?")
         wanted = (metric, f"{metric}_low", f"{metric}_high")
         records = {run: record.to_pylist()[0] for run, record in self._tables("runs", "latest")}
@@ -110,14 +116,15 @@ class Results:
                 record["finished"],
                 row["dataset"],
                 row["category"],
-                record.get("configuration_key"),  # an older run has none
+                row["method"],
+                record["configuration_key"],
                 *(row.get(name) for name in wanted),
             )
             for (run, record), table in zip(whole.items(), self._read(list(whole), "categories"), strict=True)
             for row in table.to_pylist()
             if dataset in (None, row["dataset"])
             and category in (None, row["category"])
-            and (row.get("method") or SPADE) == method
+            and row["method"] == (method or record["methods"][0])
         ]
         frame = pd.DataFrame(rows, columns=_HISTORY)
         kinds = dict.fromkeys(("value", "low", "high"), "float64")
@@ -145,30 +152,31 @@ class Results:
         """One row an image that changed since the run before, of the same dataset and configuration."""
         return self._frame("changes", run)
 
-    def anomaly_map(self, run: str, image_id: str, method: str = SPADE) -> NDArray[np.float32]:
+    def anomaly_map(self, run: str, image_id: str, method: str | None = None) -> NDArray[np.float32]:
         """The anomaly map (R, R) of one test image, at metric resolution; higher is more anomalous.
 
+        By the method of that name; without one, by the first of the run that has maps.
+
         Raises:
-            KeyError: the run has no scored image of that id, or the method has no map.
+            KeyError: the run has no scored image of that id.
+            StoreError: the run was not scored by the method, or that has no maps.
         """
         return next(self.anomaly_maps(run, [image_id], method))
 
     def anomaly_maps(
-        self, run: str, image_ids: Sequence[str], method: str = SPADE
+        self, run: str, image_ids: Sequence[str], method: str | None = None
     ) -> Iterator[NDArray[np.float32]]:
         """The anomaly maps (R, R) of test images, one in memory at a time; errors as of `anomaly_map`."""
         from storage.computed.scores import Scores
 
         run = self.resolve(run)
-        rows = {
-            row["image_id"]: row
-            for row in self.rows("images", run, method)
-            if row["score_key"] is not None and (method == SPADE or row["score_map"] is not None)
-        }
+        chosen = self.map_method(run, method)
+        found = self.rows("images", run, chosen)
+        rows = {row["image_id"]: row for row in found if row["score_map"] is not None}
         scores = {key: Scores(self._store, key) for key in {row["score_key"] for row in rows.values()}}
         for image_id in image_ids:
             if image_id not in rows:
-                raise KeyError(f"run {run} has no scored test image {image_id!r}, or {method} no maps")
+                raise KeyError(f"run {run} has no scored test image {image_id!r}")
             try:
                 yield scores[rows[image_id]["score_key"]].anomaly_map(rows[image_id]["sha256"])
             except KeyError:
@@ -180,19 +188,47 @@ class Results:
     def rows(self, name: str, run: str = "latest", method: str | None = None) -> list[dict[str, Any]]:
         """A table as one dict a row: "runs", one of a run's, or "sweep" or "reproduction" of that name.
 
-        With `method`, only its rows; an older run has those of SPADE alone.
+        With `method`, only its rows.
         """
         return [
             {"run": run_id, **row}
             for run_id, table in self._tables(name, run)
             for row in table.to_pylist(maps_as_pydicts="strict")
-            if method is None or (row.get("method") or SPADE) == method
+            if method is None or row["method"] == method
         ]
 
-    def main_method(self, run: str = "latest") -> str:
-        """SPADE if the run has it, else the first of its methods: for what shows one."""
-        methods = self.rows("run", run)[0].get("methods") or [SPADE]
-        return SPADE if SPADE in methods else str(methods[0])
+    def method(self, run: str = "latest", method: str | None = None) -> str:
+        """The method of that name in a run; without one, its first: for what shows one.
+
+        Raises:
+            StoreError: the run was not scored by it.
+        """
+        methods: list[str] = self.rows("run", run)[0]["methods"]
+        if method is None:
+            return methods[0]
+        if method not in methods:
+            raise StoreError(f"no method {method!r} in run {self.resolve(run)}: it has {', '.join(methods)}")
+        return method
+
+    def map_method(self, run: str = "latest", method: str | None = None) -> str:
+        """The method of that name in a run; without one, its first that has anomaly maps.
+
+        Raises:
+            StoreError: the run was not scored by it, or it has no maps.
+        """
+        methods = [self.method(run, method)] if method else self.rows("run", run)[0]["methods"]
+        with_maps = {row["method"] for row in self.rows("images", run) if row["score_map"] is not None}
+        for each in methods:
+            if each in with_maps:
+                return str(each)
+        raise StoreError(
+            f"no anomaly map by {', '.join(methods)} in run {self.resolve(run)}: "
+            "name a method that scores pixels, as spade"
+        )
+
+    def scoring_settings(self, run: str) -> list[str]:
+        """The columns of the runs table that hold settings of scoring."""
+        return scoring_settings(self._read([run], "run")[0].schema)
 
     def folder(self, run: str = "latest") -> Location:
         """The folder of a run's Parquet files."""
@@ -221,10 +257,7 @@ class Results:
         table = pa.concat_tables([table for _, table in tables], promote_options="default")
         ids = [run_id for run_id, part in tables for _ in range(part.num_rows)]
         frame = table.to_pandas(maps_as_pydicts="strict")
-        fields = (  # a column that an older run has not is null there
-            field.with_nullable(field.nullable or table[field.name].null_count > 0) for field in table.schema
-        )
-        kinds = {field.name: pandas_kind(field) for field in fields}
+        kinds = {field.name: pandas_kind(field) for field in table.schema}
         frame = frame.astype({name: kind for name, kind in kinds.items() if kind is not None})
         frame.insert(0, "run", pd.Series(ids, index=frame.index, dtype="str"))
         return frame
@@ -232,23 +265,32 @@ class Results:
     def _tables(self, name: str, run: str) -> list[tuple[str, pa.Table]]:
         """Runs and their tables: of one run, of a sweep's points, or all records as they ended."""
         if name == "sweep":
-            points = points_of(self._tables("runs", run), run, self._store.root)
-            tables = self._read([run_id for run_id, _ in points], "categories")
+            runs = self._tables("runs", run)
+            points = [run_id for run_id, _ in points_of(runs, run, self._store.root)]
+            tables, records_by_run = self._read(points, "categories"), dict(runs)
             return [
-                (run_id, with_settings(table, record))
-                for (run_id, record), table in zip(points, tables, strict=True)
+                (run_id, with_settings(table, records_by_run[run_id]))
+                for run_id, table in zip(points, tables, strict=True)
             ]
         if name == "reproduction":
             path = self._reproduction(run)
             return [(path.stem, *_read_tables(self._store, [path]))]
         if name != "runs":
             run_id = self.resolve(run)
-            if name == "comparisons" and not self._store.exists(self._store.run_table(run_id, name)):
-                return [(run_id, COMPARISONS.empty_table())]  # the run is older than comparisons
+            if name != "run" and not self._store.exists(self._store.run_table(run_id, name)):
+                self._check_whole(run_id)
             return [(run_id, *self._read([run_id], name))]
         found = self._published()
         records = list(zip(found, self._read(found, "run"), strict=True))
         return sorted(records, key=lambda record: (record[1]["finished"][0].value, record[0]))
+
+    def _check_whole(self, run_id: str) -> None:
+        record = self.rows("run", run_id)[0]
+        if record["status"] == INTERRUPTED:
+            raise StoreError(
+                f"run {run_id} was interrupted, and has no tables: evaluate {record['root']} again, "
+                "which goes on from what it finished"
+            )
 
     def _reproduction(self, name: str) -> Location:
         """The file of a reproduction; the latest is the one whose runs ended last."""
@@ -280,7 +322,7 @@ class Results:
 
 def pandas_kind(field: pa.Field) -> str | None:
     """The type of a column in pandas, where it has to be named: labels, and numbers that may be null."""
-    if field.name in CATEGORICAL:
+    if (field.metadata or {}).get(b"label"):
         return "category"
     return _NUMBERS[str(field.type)][field.nullable] if str(field.type) in _NUMBERS else None
 
@@ -291,7 +333,7 @@ def published_runs(store: Store) -> list[str]:
 
 
 def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[str]:
-    """Good runs of the same dataset and configuration that ended before this one, the last first.
+    """Good runs of the same dataset, configuration and a method that ended before this one, the last first.
 
     A run is good if it is complete, and nothing in it got worse or that was accepted. `record` is the row of
     the run's own table; a run whose record is damaged is left out.
@@ -302,7 +344,8 @@ def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[s
             row = read_table(store.run_table(other, "run")).to_pylist()[0]
         except (OSError, pa.ArrowException):
             continue
-        alike = all(row.get(name) == record[name] for name in ("dataset", "configuration_key"))
+        alike = all(row[name] == record[name] for name in ("dataset", "configuration_key"))
+        alike = alike and not set(row["methods"]).isdisjoint(record["methods"])
         before = other != run_id and row["finished"] < record["finished"]
         good = row["status"] == "complete" and (not row.get("worse") or store.exists(store.acceptance(other)))
         if alike and before and good:

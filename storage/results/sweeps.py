@@ -12,13 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from storage.errors import StoreError
-from storage.results.schemas import AVERAGED, RUN, SCORING_SETTINGS
+from storage.results.metrics import AVERAGED
 from storage.store.location import Location
 
 
 def is_point(record: pa.Table) -> bool:
     """Whether a run is a point of a sweep."""
-    return "sweep" in record.column_names and bool(record["sweep"][0].is_valid)  # an older run has none
+    return bool(record["sweep"][0].is_valid)
 
 
 def points_of(
@@ -48,26 +48,37 @@ def points_of(
     raise StoreError(f"no finished sweep {sweep!r} in {store}: {has}")
 
 
-def with_settings(categories: pa.Table, record: Mapping[str, Any]) -> pa.Table:
-    """A categories table with the settings of its run, as asked for, in front of the metrics."""
-    table = categories.drop_columns([name for name in SCORING_SETTINGS if name in categories.column_names])
-    for place, name in enumerate(SCORING_SETTINGS, start=table.column_names.index("category") + 1):
-        value = ",".join(str(stride) for stride in record[name]) if name == "levels" else record[name]
-        kind = pa.string() if name == "levels" else RUN.field(name).type
-        table = table.add_column(place, name, pa.array([value] * table.num_rows, kind))
+def with_settings(categories: pa.Table, record: pa.Table) -> pa.Table:
+    """A categories table with the settings of scoring of its run, as asked for, in front of the metrics."""
+    names = scoring_settings(record.schema)
+    table = categories.drop_columns([name for name in names if name in categories.column_names])
+    for place, name in enumerate(names, start=table.column_names.index("method") + 1):
+        field, value = record.schema.field(name), record[name][0].as_py()
+        if pa.types.is_list(field.type):
+            field = pa.field(name, pa.string(), metadata=field.metadata)
+            value = None if value is None else ",".join(map(str, value))
+        table = table.add_column(place, field, pa.array([value] * table.num_rows, field.type))
     return table
 
 
-def averages(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row a point of a sweep, from rows a point and category: the mean of each metric that some have."""
-    points: dict[str, list[Mapping[str, Any]]] = {}
+def scoring_settings(schema: pa.Schema) -> list[str]:
+    """The columns of a runs table that hold settings of scoring."""
+    return [field.name for field in schema if (field.metadata or {}).get(b"setting") in (b"maps", b"method")]
+
+
+def averages(rows: Iterable[Mapping[str, Any]], settings: Sequence[str]) -> list[dict[str, Any]]:
+    """One row a point and method of a sweep, from rows a category: the mean of each metric that some have."""
+    points: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for row in rows:
-        points.setdefault(row["run"], []).append(row)
+        points.setdefault((row["run"], row["method"]), []).append(row)
     return [
-        {"run": run_id, "dataset": of_run[0]["dataset"], "categories": len(of_run)}
-        | {name: of_run[0][name] for name in SCORING_SETTINGS}
-        | {name: _mean([row[name] for row in of_run if row[name] is not None]) for name in AVERAGED}
-        for run_id, of_run in points.items()
+        {"run": run, "dataset": found[0]["dataset"], "method": method, "categories": len(found)}
+        | {name: found[0][name] for name in settings}
+        | {
+            each.name: _mean([row[each.name] for row in found if row[each.name] is not None])
+            for each in AVERAGED
+        }
+        for (run, method), found in points.items()
     ]
 
 

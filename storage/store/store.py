@@ -8,6 +8,7 @@ indices/FEATURE_KEY/GALLERY.faiss|.json  faiss indices and their seals (sealed.p
 states/STATE_KEY.npz|.json               what a method learned of training images (states.py)
 scores/SCORE_KEY/                        segments of anomaly maps and scores (scores.py)
 jobs/RUN_ID/manifest|run.parquet         of a run that is under way; its record says interrupted
+jobs/RUN_ID/set-aside/CATEGORY.json      why images could not be used after all
 locks/NAME.lock|.holder                  held by what runs alone (lock.py), and whose it is
 runs/RUN_ID/TABLE.parquet                result tables; run.parquet publishes them (results.py)
 runs/RUN_ID/accepted                     what got worse in it is accepted
@@ -198,6 +199,11 @@ class Store(Files):
         """A table of a run that is under way, or was interrupted; without one, the folder of all its."""
         folder = self.root / "jobs" / run_id
         return folder / f"{table}.parquet" if table else folder
+
+    def set_aside(self, run_id: str, category: str = "") -> Location:
+        """Why images of a category were set aside since a run began; without one, the folder of all."""
+        folder = self.job(run_id) / "set-aside"
+        return folder / f"{safe_name(category)}.json" if category else folder
 
     def lock(self, name: str) -> Location:
         """What one process at a time may hold."""

@@ -7,11 +7,12 @@ from itertools import combinations
 
 import pyarrow as pa
 
-from storage.results.schemas import COMPARED, METHOD_COMPARISONS
+from storage.results.metrics import COMPARED, Metric
+from storage.results.schemas import METHOD_COMPARISONS
 from storage.store.store import Store
 from storage.store.tables import table_of
 from tasks.compare.runs import Side
-from tasks.compare.verdicts import Category, Row, image_difference, method_of, pixel_intervals_of, verdict
+from tasks.compare.verdicts import Category, Row, image_difference, pixel_intervals_of, verdict
 from tasks.core.metrics.intervals import Difference, Interval
 
 
@@ -37,36 +38,36 @@ def _compare(store: Store, pair: Sequence[Category], seed: int) -> Iterator[Row]
     about = {
         "dataset": method.row["dataset"],
         "category": method.row["category"],
-        "method": method_of(method.row),
-        "reference": method_of(reference.row),
+        "method": method.row["method"],
+        "reference": reference.row["method"],
     }
     pixel: dict[str, Interval | str] = {}
     for metric in COMPARED:
-        missing = [each for each in pair if each.row.get(metric) is None]
+        missing = [each for each in pair if each.row.get(metric.name) is None]
         found: Difference | Interval | str
         if missing:
             found = _why(missing[0], metric)
-        elif metric.startswith("image"):
+        elif metric.level == "image":
             found = image_difference(method, reference, metric)
         else:
             pixel = pixel or pixel_intervals_of(store, method, reference, seed)
-            found = pixel[metric]
-        yield about | {"metric": metric} | _found(pair, metric, found)
+            found = pixel[metric.name]
+        yield about | {"metric": metric.name} | _found(pair, metric, found)
 
 
-def _why(category: Category, metric: str) -> str:
+def _why(category: Category, metric: Metric) -> str:
     """Why a category has no such metric by its method."""
-    reason = category.row.get("image_reason" if metric == "image_rocauc_embedding" else "pixel_reason")
-    return category.failure or f"{method_of(category.row)} has no such metric" + (
+    reason = metric.reason(category.row)
+    return category.failure or f"{category.row['method']} has no such metric" + (
         f": {reason}" if reason else ""
     )
 
 
-def _found(pair: Sequence[Category], metric: str, found: Difference | Interval | str) -> Row:
+def _found(pair: Sequence[Category], metric: Metric, found: Difference | Interval | str) -> Row:
     if isinstance(found, str):
         return {"verdict": "not comparable", "reason": found}
     test = {"p_value": found.p_value} if isinstance(found, Difference) else {}
     low, high = interval = (found.low, found.high) if isinstance(found, Difference) else found
-    difference = pair[0].row[metric] - pair[1].row[metric]
+    difference = pair[0].row[metric.name] - pair[1].row[metric.name]
     ends = {"difference": difference, "low": low, "high": high}
     return ends | test | {"verdict": verdict(difference, interval, 0.0)}

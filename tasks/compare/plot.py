@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,14 +12,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from storage.errors import StoreError
-from storage.results.schemas import COMPARED
+from storage.results.metrics import COMPARED
 
-_TITLES = {
-    "image_rocauc_embedding": "image ROCAUC, the method's own score",
-    "image_rocauc_map": "image ROCAUC, by the map",
-    "pixel_rocauc": "pixel ROCAUC",
-    "pro": "PRO",
-}
+_COLUMNS = 2
 _FORMATS = (".png", ".svg", ".pdf")
 
 
@@ -34,15 +30,21 @@ def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
         raise StoreError(f"plot is {path!r}: its name ends in one of {', '.join(_FORMATS)}")
     if all(row["score_seconds"] is None for row in rows):
         raise StoreError("no run in the store scored these methods anew: their seconds are not known")
-    figure = Figure(figsize=(11, 8), layout="constrained")
+    rows_of_panels = math.ceil(len(COMPARED) / _COLUMNS)
+    figure = Figure(figsize=(11, 4 * rows_of_panels), layout="constrained")
     FigureCanvasAgg(figure)
     methods = list(dict.fromkeys(row["method"] for row in rows))
-    for axes, metric in zip(figure.subplots(2, 2).flat, COMPARED, strict=True):
+    panels = figure.subplots(rows_of_panels, _COLUMNS, squeeze=False).ravel()
+    for axes in panels[len(COMPARED) :]:
+        axes.set_axis_off()
+    for axes, metric in zip(panels, COMPARED, strict=False):
         for number, method in enumerate(methods):
             points = [
-                (row["fit_seconds"] + row["score_seconds"], row[metric], row["state_mib"] or 0.0)
+                (row["fit_seconds"] + row["score_seconds"], row[metric.name], row["state_mib"] or 0.0)
                 for row in rows
-                if row["method"] == method and row[metric] is not None and row["score_seconds"] is not None
+                if row["method"] == method
+                and row[metric.name] is not None
+                and row["score_seconds"] is not None
             ]
             if not points:
                 continue
@@ -50,7 +52,7 @@ def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
             color = f"C{number % 10}"
             axes.scatter(seconds, value, s=30 + 4 * np.sqrt(mebibytes) ** 1.5, color=color, alpha=0.7)
             axes.annotate(method, (seconds, value), xytext=(6, 6), textcoords="offset points", color=color)
-        axes.set_title(_TITLES[metric])
+        axes.set_title(metric.title)
         axes.set_xscale("log")
         axes.margins(0.2)
         axes.set_xlabel("seconds a category, fit and score (area: memory held)")

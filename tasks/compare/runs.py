@@ -13,12 +13,14 @@ from typing import Any
 import pyarrow as pa
 
 from storage.errors import StoreError
+from storage.results.metrics import COMPARED
 from storage.results.reader import Results, earlier_runs
-from storage.results.schemas import COMPARED, COMPARISONS
+from storage.results.schemas import COMPARISONS
 from storage.store.store import Store, digest
 from storage.store.tables import table_of
-from tasks.compare.verdicts import Category, Row, about, compare_category, method_of
+from tasks.compare.verdicts import Category, Row, about, compare_category
 from tasks.core.config import DEFAULT_TOLERANCE, Configuration
+from tasks.markdown import escaped
 
 _LOOK_BACK = 10  # runs searched for one that has a category
 COMPARED_TABLES = ("categories", "images", "manifest")
@@ -53,12 +55,12 @@ class Side:
         images: dict[tuple[str, str], list[Mapping[str, Any]]] = defaultdict(list)
         files: dict[str, list[Mapping[str, Any]]] = defaultdict(list)
         for row in tables["images"]:
-            images[row["category"], method_of(row)].append(row)
+            images[row["category"], row["method"]].append(row)
         for row in tables["manifest"]:
             files[row["category"]].append(row)
         categories = {}
         for row in tables["categories"]:
-            key = row["category"], method_of(row)
+            key = row["category"], row["method"]
             categories[key] = Category(run, record, row, images[key], files[row["category"]])
         return cls(run, record, categories)
 
@@ -70,10 +72,8 @@ class Side:
 
 
 def configuration_key(configuration: Configuration) -> str:
-    """Digest of every setting but the weights' file: with other weights it is the same configuration."""
-    settings = configuration.description()
-    del settings["weights"]
-    return digest(settings)
+    """Digest of what the methods have in common; with other weights it is the same configuration."""
+    return digest(configuration.comparison_description())
 
 
 def compare(
@@ -148,7 +148,7 @@ def _new(category: Category, reference: Side | None) -> Iterator[Row]:
         else (f"run {reference.run} does not have it")
     )
     for metric in COMPARED:
-        value = category.row.get(metric)
+        value = category.row.get(metric.name)
         yield about(category, metric) | {"value": value, "verdict": "new", "reason": where}
 
 
@@ -156,7 +156,7 @@ def _gone(category: Category, run: str) -> Iterator[Row]:
     for metric in COMPARED:
         yield about(category, metric) | {
             "reference_run": category.run,
-            "reference": category.row.get(metric),
+            "reference": category.row.get(metric.name),
             "verdict": "gone",
             "reason": f"run {run} does not have it",
         }
@@ -202,9 +202,3 @@ def markdown(comparisons: pa.Table, run: str) -> str:
 
 def _number(value: float | None, form: str) -> str:
     return "" if value is None else format(value, form)
-
-
-def escaped(text: str) -> str:
-    """Text that stays in its cell and means nothing to Markdown."""
-    joined = " ".join(text.split())
-    return "".join(f"\\{letter}" if letter in "\\`*_[]<>|#" else letter for letter in joined)

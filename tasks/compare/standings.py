@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from storage.errors import StoreError
+from storage.results.metrics import COMPARED
 from storage.results.reader import INTERRUPTED, Results
-from storage.results.schemas import COMPARED
-from tasks.compare.verdicts import method_of
 from tasks.core.metrics.friedman import critical_difference
 
 Row = dict[str, Any]
@@ -29,11 +28,10 @@ def standings(results: Results, runs: Sequence[str]) -> list[Row]:
         found = results.rows("categories", run)
         costs = _costs(results, run, {row["score_key"] for row in found} - {None})
         for row in found:
-            names = ("run", "dataset", "category", "status", "reason")
-            columns = [f"{metric}{end}" for metric in COMPARED for end in ("", "_low", "_high")]
+            names = ("run", "dataset", "category", "status", "reason", "method")
+            columns = [name for each in COMPARED for name in (each.name, each.low, each.high)]
             rows.append(
                 {name: row.get(name) for name in names}
-                | {"method": method_of(row)}
                 | {name: row.get(name) for name in columns}
                 | costs.get(row["score_key"], dict.fromkeys(("fit_seconds", "score_seconds", "state_mib")))
             )
@@ -56,7 +54,7 @@ def ranks(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
     has the metric in no category is left out.
     """
     found: list[Row] = []
-    for metric in COMPARED:
+    for metric in (each.name for each in COMPARED):
         cells: dict[tuple[str, str], dict[str, float]] = {}
         for row in rows:
             if row[metric] is not None:
@@ -107,7 +105,7 @@ def _costs(results: Results, run: str, keys: set[str]) -> dict[str, Row]:
                 for stage in stages
                 if stage["category"] == row["category"]
                 and stage["step"] in _COSTS
-                and method_of(stage) == method_of(row)
+                and stage["method"] == row["method"]
             }
             key = row["score_key"]
             if (

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.results.schemas import COMPARED, SPADE
+from storage.results.metrics import COMPARED, Metric
 from storage.store.store import Store
 from tasks.core.metrics.intervals import Difference, Interval, pixel_intervals, rocauc_difference
 from tasks.core.metrics.profile import Profile
@@ -24,7 +24,7 @@ _DATA: tuple[_Kind, ...] = (
     ("test", "test images", ("sha256",)),
     ("test", "labels", ("sha256", "anomalous")),
 )
-_PIXEL = {"pixel_rocauc": "rocauc", "pro": "pro"}
+_PIXEL = [metric for metric in COMPARED if metric.level == "pixel"]
 _MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_reason"))
 
 
@@ -65,18 +65,19 @@ def compare_category(
     for metric in COMPARED:
         reason = _change(category, reference, metric)
         if reason is not None:
-            intervals[metric] = reason
+            intervals[metric.name] = reason
         elif _identical(category, reference):
-            intervals[metric] = 0.0, 0.0
-        elif metric.startswith("image"):
+            intervals[metric.name] = 0.0, 0.0
+        elif metric.level == "image":
             difference = image_difference(category, reference, metric)
-            intervals[metric] = (
+            intervals[metric.name] = (
                 difference if isinstance(difference, str) else (difference.low, difference.high)
             )
-        elif metric not in intervals:
+        elif metric.name not in intervals:
             intervals = pixel_intervals_of(store, category, reference, seed) | intervals
     for metric in COMPARED:
-        value, other, found = category.row.get(metric), reference.row.get(metric), intervals[metric]
+        value, other = (side.row.get(metric.name) for side in (category, reference))
+        found = intervals[metric.name]
         row = about(category, metric) | {"reference_run": reference.run, "value": value, "reference": other}
         if value is None or other is None or isinstance(found, str):
             yield row | {"verdict": "not comparable", "reason": found}
@@ -94,12 +95,12 @@ def verdict(difference: float, interval: Interval, tolerance: float) -> str:
     return "worse" if difference < 0 else "better"
 
 
-def _change(category: Category, reference: Category, metric: str) -> str | None:
+def _change(category: Category, reference: Category, metric: Metric) -> str | None:
     """What else than its value has changed about a metric, so that the two cannot be compared."""
     failure = category.failure or reference.failure
     if failure is not None:
         return failure
-    pixel = not metric.startswith("image")
+    pixel = metric.level == "pixel"
     for split, what, columns in (*_DATA, _MASKS) if pixel else _DATA:
         now, then = (side.contents(split, *columns) for side in (category, reference))
         if now != then:
@@ -109,8 +110,8 @@ def _change(category: Category, reference: Category, metric: str) -> str | None:
         if value != other:
             return f"other pixels are evaluated: {setting} is {value}, in the reference {other}"
     for side in (category, reference):
-        if side.row.get(metric) is None:
-            why = side.row.get("pixel_reason" if pixel else "image_reason")
+        if side.row.get(metric.name) is None:
+            why = metric.reason(side.row)
             return f"run {side.run} has no such metric" + (f": {why}" if why else "")
     return None
 
@@ -121,11 +122,10 @@ def _identical(category: Category, reference: Category) -> bool:
     return keys[0] == keys[1] and None not in keys[0]
 
 
-def image_difference(category: Category, reference: Category, metric: str) -> Difference | str:
+def image_difference(category: Category, reference: Category, metric: Metric) -> Difference | str:
     """The difference of an image ROCAUC on the same images, or why chance cannot be told."""
-    column = metric.replace("image_rocauc", "score")
-    scores, anomalous = category.scores(column)
-    others, _ = reference.scores(column)
+    scores, anomalous = category.scores(metric.score)
+    others, _ = reference.scores(metric.score)
     try:
         return rocauc_difference(scores, others, anomalous)
     except ValueError as error:
@@ -137,22 +137,22 @@ def pixel_intervals_of(
 ) -> dict[str, Interval | str]:
     """The interval of each pixel metric's difference that both have, or why there is none."""
     differences = {
-        name: category.row[metric] - reference.row[metric]
-        for metric, name in _PIXEL.items()
-        if category.row.get(metric) is not None and reference.row.get(metric) is not None
+        metric.measure: category.row[metric.name] - reference.row[metric.name]
+        for metric in _PIXEL
+        if category.row.get(metric.name) is not None and reference.row.get(metric.name) is not None
     }
     profiles = []
     for side in (category, reference):
         profile = _profile_of(store, side)
         if profile is None:
-            reason = f"the scores of run {side.run} are no longer in the store, or it is of an older version"
-            return dict.fromkeys(_PIXEL, reason)
+            reason = f"the scores of run {side.run} are no longer in the store"
+            return {metric.name: reason for metric in _PIXEL}
         profiles.append(profile)
     found = pixel_intervals(differences, *profiles, seed=seed)
     if found is None:
         reason = "chance cannot be told: one kind of test image, with or without a region, has a single one"
-        return dict.fromkeys(_PIXEL, reason)
-    return {metric: found[name] for metric, name in _PIXEL.items() if name in found}
+        return {metric.name: reason for metric in _PIXEL}
+    return {metric.name: found[metric.measure] for metric in _PIXEL if metric.measure in found}
 
 
 def _profile_of(store: Store, category: Category) -> Profile | None:
@@ -162,12 +162,6 @@ def _profile_of(store: Store, category: Category) -> Profile | None:
     return None if arrays is None else Profile(**arrays)
 
 
-def about(category: Category, metric: str) -> Row:
+def about(category: Category, metric: Metric) -> Row:
     """What a row of a COMPARISONS table is about."""
-    names = {name: category.row[name] for name in ("dataset", "category")}
-    return names | {"method": method_of(category.row), "metric": metric}
-
-
-def method_of(row: Mapping[str, Any]) -> str:
-    """The method of a row of a table; those of older runs do not name theirs."""
-    return row.get("method") or SPADE
+    return {name: category.row[name] for name in ("dataset", "category", "method")} | {"metric": metric.name}

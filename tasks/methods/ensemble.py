@@ -3,137 +3,161 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.computed.scores import ImageScore, Scores
-from storage.datasets.dataset import Manifest
+from storage.computed.scores import ImageScore
 from storage.errors import DatasetError
-from storage.results.schemas import SPADE
 from storage.store.store import digest
+from tasks.core.errors import ConfigurationError
 from tasks.core.methods.ensemble import Ensemble, Scale, held_out, mean_normalized, mean_rank
-from tasks.core.methods.registry import method_label, parse_member
 from tasks.core.metrics.ranking import map_score
-from tasks.job import Job, Stage
-from tasks.methods.fitted import learned_scoring, score_learned
-from tasks.methods.index import build
-from tasks.methods.spade import BATCH_SIZE, score_together, scoring
+from tasks.job import Part, Stage
+from tasks.methods.fitted import FeatureScoring, record_scores
+from tasks.methods.scoring import BATCH_SIZE, Asked, Map, Scoring
 from tasks.progress import report
 
+Result = tuple[ImageScore, Map]
 
-def score_ensemble(job: Job, manifest: Manifest, ensemble: Ensemble) -> list[Stage]:
-    """Append the scores that test images lack; those of the methods are computed where the store has none.
+
+@dataclass(frozen=True, eq=False)
+class EnsembleScoring(Scoring):
+    """An ensemble on one category; the scores of its methods are found in the store, or computed.
 
     Image scores are joined by the ensemble's rule. Maps, of the methods that have any, are joined on the
     scale of the pixels of normal maps. A method's scale is that of its scores of held-out training images, by
     a fit to the others.
-
-    Raises:
-        DatasetError: too few training images to hold some out.
     """
-    start = time.perf_counter()
-    label, (category,) = method_label(ensemble), manifest.categories()
-    test = list(dict.fromkeys(entry.key for entry in manifest.test()))
-    score_key, description = ensemble_scoring(job, manifest, ensemble)
-    scores = Scores(job.open_store(), score_key)
-    scores.describe(description)
-    missing = scores.missing(test)
-    report(label, category, len(test) - len(missing), len(test), "found in the store")
-    fitted = start
-    if missing:
+
+    method: Ensemble
+
+    @cached_property
+    def members(self) -> list[FeatureScoring]:
+        """The methods on this category."""
+        return [FeatureScoring(self.part, method) for method in self.method.members]
+
+    @cached_property
+    def description(self) -> dict[str, Any]:
+        """All that determines the scores; ranks need all test images."""
+        description = {
+            "version": 2,
+            "method": self.method.name,
+            "rule": self.method.rule,
+            "seed": self.method.seed,
+            "scores": [member.key for member in self.members],
+        }
+        if self.method.rule == "ranks":
+            description["test"] = digest(sorted(self.part.test))
+        return description
+
+    def score(self) -> list[Stage]:
+        """Append the scores that test images lack, once those of the methods are there.
+
+        Raises:
+            DatasetError: too few training images to hold some out.
+        """
+        absent = [member for member in self.members if member.scores.missing(self.part.test)]
+        stages = [stage for member in absent for stage in member.score()]
+        self.scores.describe(self.description)
+        test, label, category = self.part.test, self.method.label, self.part.category
+        missing = self.scores.missing(test)
+        report(label, category, len(test) - len(missing), len(test), "found in the store")
+        start = time.perf_counter()
+        joined = start
+        if missing:
+            scales = self._scales
+            joined = time.perf_counter()
+            images = [[member.scores.read(key) for member in self.members] for key in test]
+            ranks = dict(zip(test, _ranks(images).tolist(), strict=True))
+            for first in range(0, len(missing), BATCH_SIZE):
+                keys = missing[first : first + BATCH_SIZE]
+                results = [self._joined(self._stored(key), scales, ranks[key]) for key in keys]
+                record_scores(self, results)
+        scored, trained = time.perf_counter(), len(self.part.train)
+        return [
+            *stages,
+            self.stage("fit", joined - start, trained if missing else 0, trained),
+            self.stage("score", scored - joined, len(missing), len(test)),
+        ]
+
+    def ask(self, image: Asked) -> Result:
+        """The mean of what the methods say of any image."""
+        if self.method.rule == "ranks":
+            raise ConfigurationError(
+                f"method {self.method.label} ranks the test images of a run, and one image has no rank: "
+                "score by one of its methods, or evaluate with rule='scores'"
+            )
+        return self._joined([member.ask(image) for member in self.members], self._scales)
+
+    def held_out(self, keys: Sequence[str], *, maps: bool) -> Iterator[Result]:
+        """The mean of what the methods say of images they had not seen."""
+        found = [
+            {result[0].sha256: result for result in member.held_out(keys, maps=maps)}
+            for member in self.members
+        ]
+        for key in keys:
+            yield self._joined([of_member[key] for of_member in found], self._scales)
+
+    @cached_property
+    def _scales(self) -> list[tuple[Scale, Scale | None]]:
+        """Of each method the scale of its image scores, and of its maps if it has any."""
         try:
-            calibration = _calibration(manifest, ensemble.seed)
-            members = [_Member.of(job, manifest, calibration, name) for name in ensemble.methods]
+            calibration = _calibration(self.part, self.method.seed)
+            return [_scale(FeatureScoring(calibration, method)) for method in self.method.members]
         except ValueError as error:
-            raise DatasetError(f"{label}: {error}") from error
-        fitted = time.perf_counter()
-        ranks = dict(zip(test, mean_rank([member.image_scores(test) for member in members]), strict=True))
-        for first in range(0, len(missing), BATCH_SIZE):
-            keys = missing[first : first + BATCH_SIZE]
-            if ensemble.rule == "ranks":
-                values = np.array([ranks[key] for key in keys])
-            else:
-                values = mean_normalized(
-                    [member.image_scores(keys) for member in members],
-                    [member.image_scale for member in members],
-                )
-            scores.append(*_joined(members, keys, values.tolist()))
-    images, scored = len(manifest.train()), time.perf_counter()
-    return [
-        Stage("fit", category, fitted - start, images if missing else 0, images, method=label),
-        Stage("score", category, scored - fitted, len(missing), len(test), method=label),
-    ]
+            raise DatasetError(f"{self.method.label}: {error}") from error
+
+    def _stored(self, key: str) -> list[Result]:
+        found: list[Result] = []
+        for member in self.members:
+            record = member.scores.read(key)
+            has_map = record.score_map is not None
+            found.append((record, member.scores.anomaly_map(key) if has_map else None))
+        return found
+
+    def _joined(
+        self,
+        results: Sequence[Result],
+        scales: Sequence[tuple[Scale, Scale | None]],
+        rank: float | None = None,
+    ) -> Result:
+        """Record and map of one image, from what the methods say of it."""
+        images = [np.array(record.score_embedding) for record, _ in results]
+        value = float(mean_normalized(images, [scale for scale, _ in scales]))
+        if self.method.rule == "ranks" and rank is not None:
+            value = rank
+        maps = [
+            (each, scale)
+            for (_, each), (_, scale) in zip(results, scales, strict=True)
+            if each is not None and scale is not None
+        ]
+        joined = mean_normalized(*zip(*maps, strict=True)) if maps else None
+        by_map = None if joined is None else map_score(joined)
+        explaining = next((record for record, _ in results if record.neighbors), results[0][0])
+        return ImageScore(
+            results[0][0].sha256, value, by_map, explaining.neighbors, explaining.squared_distances
+        ), joined
 
 
-def ensemble_scoring(job: Job, manifest: Manifest, ensemble: Ensemble) -> tuple[str, dict[str, Any]]:
-    """The score key of a category and ensemble, and what it is a digest of; ranks need all test images."""
-    description = {
-        "version": 1,
-        "method": ensemble.name,
-        "rule": ensemble.rule,
-        "seed": ensemble.seed,
-        "scores": [_scoring(job, manifest, name) for name in ensemble.methods],
-    }
-    if ensemble.rule == "ranks":
-        description["test"] = digest(sorted({entry.key for entry in manifest.test()}))
-    return digest(description), description
+def _calibration(part: Part, seed: int) -> Part:
+    keys = sorted(set(part.train))
+    return part.held_out({key for key, out in zip(keys, held_out(len(keys), seed), strict=True) if out})
 
 
-@dataclass(frozen=True)
-class _Member:
-    """A method's scores of the test images, and its scales; no scale of maps where it has none."""
-
-    scores: Scores
-    image_scale: Scale
-    map_scale: Scale | None
-
-    @classmethod
-    def of(cls, job: Job, manifest: Manifest, calibration: Manifest, name: str) -> _Member:
-        store = job.open_store()
-        for part in (manifest, calibration):
-            if name == SPADE:
-                build(job, part)
-                score_together([job], part)
-            else:
-                score_learned(job, part, parse_member(name))
-        held = Scores(store, _scoring(job, calibration, name))
-        keys = [entry.key for entry in calibration.test()]
-        records = [held.read(key) for key in keys]
-        return cls(
-            Scores(store, _scoring(job, manifest, name)),
-            Scale.of([np.array([record.score_embedding for record in records])]),
-            None if records[0].score_map is None else Scale.of(held.anomaly_map(key) for key in keys),
-        )
-
-    def image_scores(self, keys: Sequence[str]) -> NDArray[np.float64]:
-        return np.array([self.scores.read(key).score_embedding for key in keys])
+def _scale(calibration: FeatureScoring) -> tuple[Scale, Scale | None]:
+    calibration.score()
+    scores, keys = calibration.scores, calibration.part.test
+    records = [scores.read(key) for key in keys]
+    return (
+        Scale.of([np.array([record.score_embedding for record in records])]),
+        None if records[0].score_map is None else Scale.of(scores.anomaly_map(key) for key in keys),
+    )
 
 
-def _calibration(manifest: Manifest, seed: int) -> Manifest:
-    keys = sorted({entry.key for entry in manifest.train()})
-    return manifest.held_out({key for key, out in zip(keys, held_out(len(keys), seed), strict=True) if out})
-
-
-def _scoring(job: Job, manifest: Manifest, name: str) -> str:
-    key, _ = scoring(job, manifest) if name == SPADE else learned_scoring(job, manifest, parse_member(name))
-    return key
-
-
-def _joined(
-    members: Sequence[_Member], keys: Sequence[str], values: Sequence[float]
-) -> tuple[list[ImageScore], NDArray[np.float32] | None]:
-    """Records, and maps (B, R, R) if any method has some."""
-    found = [(member.scores, member.map_scale) for member in members if member.map_scale is not None]
-    if not found:
-        return [ImageScore(key, value, None, [], []) for key, value in zip(keys, values, strict=True)], None
-    scales = [scale for _, scale in found]
-    maps = [mean_normalized([scores.anomaly_map(key) for scores, _ in found], scales) for key in keys]
-    records = [
-        ImageScore(key, value, map_score(joined), [], [])
-        for key, value, joined in zip(keys, values, maps, strict=True)
-    ]
-    return records, np.stack(maps)
+def _ranks(images: Sequence[Sequence[ImageScore]]) -> Any:
+    by_method = zip(*images, strict=True)
+    return mean_rank([np.array([record.score_embedding for record in records]) for records in by_method])

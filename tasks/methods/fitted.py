@@ -1,142 +1,232 @@
-"""Methods that are fitted to the normal images, once, and scored from the same stored features."""
+"""Methods that score from stored features; what they learn of the normal images is kept, as are scores."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.computed.features import Features
-from storage.computed.indices import gallery_digest
-from storage.computed.scores import ImageScore, Scores
+from storage.computed.indices import gallery_digest, read_index
+from storage.computed.scores import ImageScore
 from storage.computed.states import has_state, read_state, write_state
-from storage.datasets.dataset import Manifest
 from storage.store.store import digest
-from tasks.core.config import Configuration
 from tasks.core.matching.pyramid import smooth
-from tasks.core.methods.interface import Method, Scorer, State, Training
-from tasks.core.methods.registry import describe_method, method_label
+from tasks.core.methods import interface
+from tasks.core.methods.interface import Query, State, Training
 from tasks.core.metrics.ranking import map_score
-from tasks.job import Job, Stage
-from tasks.methods.spade import BATCH_SIZE, Pyramids, cached_pyramids
+from tasks.job import Part, Stage
+from tasks.methods.index import build
+from tasks.methods.reuse import TRAIN, EarlierScores
+from tasks.methods.scoring import BATCH_SIZE, Asked, Map, Scoring
 from tasks.progress import report
 
-
-def score_learned(job: Job, manifest: Manifest, method: Method) -> list[Stage]:
-    """Fit a method to a category's training images, if it was not, and append the missing scores.
-
-    Image scores are by the method's own rule, and, where it has a map, by the map that is brought to the
-    metric resolution and filtered as SPADE's.
-    """
-    start = time.perf_counter()
-    store, label = job.open_store(), method_label(method)
-    (category,) = manifest.categories()
-    fit = _Fit(job, manifest, method)
-    test = list(dict.fromkeys(entry.key for entry in manifest.test()))
-    score_key, description = learned_scoring(job, manifest, method)
-    scores = Scores(store, score_key)
-    scores.describe(description)
-    missing = scores.missing(test)
-    known = not missing or has_state(store, fit.key)
-    report(label, category, len(test) - len(missing), len(test), "found in the store")
-    mebibytes, fitted = None, start
-    if missing:
-        state = fit.read() if known else fit.learn()
-        mebibytes = sum(array.nbytes for array in state.values()) / 2**20
-        fitted = time.perf_counter()
-        done = len(test) - len(missing)
-        for records, maps in _batches(job.configuration, fit, state, missing):
-            scores.append(records, maps)
-            done += len(records)
-            report(label, category, done, len(test), f"{len(records)} new")
-    images, scored = len(fit.train), time.perf_counter()
-    stages = [
-        Stage("fit", category, fitted - start, 0 if known else images, images),
-        Stage("score", category, scored - fitted, len(missing), len(test)),
-    ]
-    return [replace(stage, method=label, state_mib=mebibytes) for stage in stages]
+FOLDS = 5  # of training images, each held out of a fit to the others
 
 
-def learned_scoring(job: Job, manifest: Manifest, method: Method) -> tuple[str, dict[str, Any]]:
-    """The score key of a category and method, and what it is a digest of."""
-    settings = job.configuration
-    description = _Fit(job, manifest, method).description | {
-        "sigma": settings.sigma,
-        "metric_resolution": settings.metric_resolution,
-    }
-    return digest(description), description
-
-
-@dataclass(frozen=True)
-class _Fit:
-    """A method and the training images that it learns."""
-
-    job: Job
-    manifest: Manifest
-    method: Method
+@dataclass(frozen=True, eq=False)
+class FeatureScoring(Scoring):
+    """A method that scores from features, on one category."""
 
     @cached_property
-    def train(self) -> list[str]:
-        return [entry.key for entry in self.manifest.train()]
+    def learned_from(self) -> dict[str, Any]:
+        """All that determines the state."""
+        part = self.part
+        learned = {"features": part.job.feature_key, "gallery": gallery_digest(part.train)}
+        return self.settled.description() | learned
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """All that determines the state."""
-        learned = {"features": self.job.feature_key, "gallery": gallery_digest(self.train)}
-        return describe_method(self.method) | learned
+        """All that determines the scores: also what brings maps to metric resolution."""
+        return self.learned_from | self.part.job.configuration.map_description()
 
     @cached_property
-    def key(self) -> str:
-        return digest(self.description)
+    def state_key(self) -> str:
+        """What the state is found by."""
+        return digest(self.learned_from)
 
-    @cached_property
-    def features(self) -> Features:
-        return Features(self.job.open_store(), self.job.feature_key)
+    def has_state(self) -> bool:
+        """Whether there is nothing to learn any more."""
+        return not self.settled.learns or has_state(self.part.store, self.state_key)
 
-    @cached_property
-    def pyramids(self) -> Pyramids:
-        return cached_pyramids(self.features, self.method.strides, self.train[0], self.job.memory_gib)
-
-    def read(self) -> State:
-        """The state in the store."""
-        return read_state(self.job.open_store(), self.key)
-
-    def learn(self) -> State:
-        """Fit the method, and keep its state."""
-        training = Training(
-            self.features.embeddings(self.train), lambda position: self.pyramids.read(self.train[position])
-        )
-        state = self.method.fit(training)
-        write_state(self.job.open_store(), self.key, self.description, state)
+    def state(self, training: Training, *, keep: bool = True) -> State:
+        """What the method learned of its training images, now if it had not before."""
+        if not self.settled.learns:
+            return {}
+        if self.has_state():
+            return read_state(self.part.store, self.state_key)
+        state = self.settled.fit(training)
+        if keep:
+            write_state(self.part.store, self.state_key, self.learned_from, state)
         return state
 
+    def score(self) -> list[Stage]:
+        """Append the scores that test images lack."""
+        return score_jointly([self])[0]
 
-def _batches(
-    settings: Configuration, fit: _Fit, state: State, keys: Sequence[str]
-) -> Iterator[tuple[list[ImageScore], NDArray[np.float32] | None]]:
-    """Records, and maps (B, R, R) if the method has any, of the images in their order."""
-    scorer = fit.method.scorer(state)
+    def ask(self, image: Asked) -> tuple[ImageScore, Map]:
+        """The record and the anomaly map of any image."""
+        query = Query(image.embedding, image.levels(self.settled.reads), image.key)
+        return self.result(image.key, self._scorer(query))
+
+    def held_out(self, keys: Sequence[str], *, maps: bool) -> Iterator[tuple[ImageScore, Map]]:
+        """Each image against all others, where that takes no fit; else by fits to the other folds."""
+        if not self.settled.depends_on_neighbors_alone:
+            yield from self._by_folds(keys)
+            return
+        features, reads = self.part.features, self.settled.reads if maps else ()
+        scorer = self._scorer if maps else self.settled.image_scorer({}, self._training)
+        for key in keys:
+            levels = features.pyramid(key, reads)
+            query = Query(features.embeddings([key])[0], levels, key, held_out=True)
+            yield self.result(key, scorer(query))
+
+    def result(self, key: str, found: interface.Scores) -> tuple[ImageScore, Map]:
+        """The record and the anomaly map at metric resolution of what the method says."""
+        settings = self.part.job.configuration
+        anomaly_map, by_map = None, None
+        if found.maps:
+            anomaly_map = smooth(found.maps, settings.metric_resolution, settings.sigma)
+            by_map = map_score(anomaly_map)
+        record = ImageScore(key, found.image, by_map, list(found.neighbors), list(found.squared_distances))
+        return record, anomaly_map
+
+    @cached_property
+    def _training(self) -> Training:
+        return training_images(self.part, self.settled.reads)
+
+    @cached_property
+    def _scorer(self) -> interface.Scorer:
+        return self.settled.scorer(self.state(self._training), self._training)
+
+    def _by_folds(self, keys: Sequence[str]) -> Iterator[tuple[ImageScore, Map]]:
+        """From scores of the folds that hold the images, which are kept; the states are not."""
+        trained = sorted(set(self.part.train))
+        folds = {key: place * FOLDS // len(trained) for place, key in enumerate(trained)}
+        for fold in sorted({folds[key] for key in keys}):
+            out = {key for key in trained if folds[key] == fold}
+            calibration = type(self)(self.part.held_out(out), self.method)
+            score_jointly([calibration], keep=False)
+            for key in keys:
+                if key in out:
+                    record = calibration.scores.read(key)
+                    has_map = record.score_map is not None
+                    yield record, calibration.scores.anomaly_map(key) if has_map else None
+
+
+def training_images(part: Part, strides: Sequence[int]) -> Training:
+    """The training images of a category, with levels at these strides; an absent index is built."""
+    build(part)
+    index = read_index(part.store, part.job.feature_key, gallery_digest(part.train))
+    read = part.pyramids(strides)
+    return Training(
+        index.reconstruct_n(0, index.ntotal),
+        lambda position: read(part.train[position]),
+        strides,
+        part.train,
+        index,
+        part.job.device,
+    )
+
+
+def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> list[list[Stage]]:
+    """Score the test images that lack scores, by methods of one kind on one category; the stages of each.
+
+    What the methods have in common is done once. The scores are those of each on its own, and are recorded as
+    such, batch by batch. Each method's stage counts what it lacked, and has an equal share of the time.
+    Without `keep`, what was learned is not kept.
+    """
+    start = time.perf_counter()
+    part = scorings[0].part
+    missing = {scoring: _missing(scoring) for scoring in scorings}
+    lacking = [scoring for scoring in scorings if missing[scoring]]
+    wanted = [key for key in part.test if any(key in missing[scoring] for scoring in lacking)]
+    known = {scoring: scoring.has_state() for scoring in scorings}
+    label, done = scorings[0].method.label, len(part.test) - len(wanted)
+    report(label, part.category, done, len(part.test), "found in the store")
+    fitted, held = start, {}
+    if wanted:
+        strides = sorted({stride for scoring in lacking for stride in scoring.settled.reads})
+        training = training_images(part, strides)
+        states = {scoring.settled: scoring.state(training, keep=keep) for scoring in lacking}
+        fitted = time.perf_counter()
+        scorer = type(lacking[0].settled).joint_scorer(list(states), list(states.values()), training)
+        for keys in _batches(wanted):
+            queries = _queries(part, keys, strides)
+            found = [dict(zip(states, scorer(query), strict=True)) for query in queries]
+            for scoring in lacking:
+                new = [(key, by_method[scoring.settled]) for key, by_method in zip(keys, found, strict=True)]
+                record_scores(scoring, [scoring.result(*each) for each in new if each[0] in missing[scoring]])
+            done += len(keys)
+            report(label, part.category, done, len(part.test), f"{len(keys)} new")
+        held = {scoring: _held_mib(scoring, states[scoring.settled]) for scoring in lacking}
+    ended, several = time.perf_counter(), len(scorings)
+    stages: list[list[Stage]] = []
+    for scoring in scorings:
+        learned = scoring in lacking and not known[scoring]
+        began, images, fit = start, len(part.train), []
+        if scoring.settled.learns:
+            seconds, began = (fitted - start) / several, fitted
+            fit = [scoring.stage("fit", seconds, images * learned, images, held.get(scoring))]
+        seconds, count = (ended - began) / several, len(missing[scoring])
+        stages.append([*fit, scoring.stage("score", seconds, count, len(part.test), held.get(scoring))])
+    return stages
+
+
+def _missing(scoring: FeatureScoring) -> frozenset[str]:
+    """The test images without scores, once those that still hold are taken over."""
+    scores, part = scoring.scores, scoring.part
+    scores.describe(scoring.description | {TRAIN: part.train})
+    missing = scores.missing(part.test)
+    if missing and scoring.settled.depends_on_neighbors_alone:
+        _adopt(scoring, missing)
+        missing = scores.missing(part.test)
+    return frozenset(missing)
+
+
+def _adopt(scoring: FeatureScoring, missing: Sequence[str]) -> None:
+    """Record the missing scores that were computed with other training images, and still hold."""
+    part = scoring.part
+    earlier = EarlierScores(part.store).alike(scoring.description)
+    if not earlier:
+        return
+    training = training_images(part, ())
+    count = scoring.settled.neighbor_count
+    for keys in _batches(missing):
+        held: list[tuple[ImageScore, Map]] = []
+        for key, embedding in zip(keys, part.features.embeddings(keys), strict=True):
+            _, positions = training.nearest(Query(embedding, (), key), count)
+            finds = (alike.find(key, part.train, positions.tolist()) for alike in earlier)
+            found = next(filter(None, finds), None)
+            held += [found] if found else []
+        record_scores(scoring, held)
+
+
+def _queries(part: Part, keys: Sequence[str], strides: Sequence[int]) -> Iterator[Query]:
+    for key, embedding in zip(keys, part.features.embeddings(keys), strict=True):
+        pyramid = part.features.pyramid(key, strides)
+        yield Query(embedding, pyramid, key)
+
+
+def record_scores(scoring: Scoring, results: Sequence[tuple[ImageScore, Map]]) -> None:
+    """Append a batch of records and maps, if there are any."""
+    if results:
+        maps = [anomaly_map for _, anomaly_map in results if anomaly_map is not None]
+        scoring.scores.append([record for record, _ in results], np.stack(maps) if maps else None)
+
+
+def _held_mib(scoring: FeatureScoring, state: State) -> float:
+    """Size of the state, and of what scoring reads of all training images."""
+    part = scoring.part
+    embeddings = part.features.embeddings(part.train[:1]).nbytes if scoring.settled.neighbor_count else 0
+    levels = part.features.pyramid(part.train[0], scoring.settled.gallery_reads)
+    of_images = len(part.train) * (embeddings + sum(level.nbytes for level in levels))
+    return (sum(array.nbytes for array in state.values()) + of_images) / 2**20
+
+
+def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
     for first in range(0, len(keys), BATCH_SIZE):
-        batch = keys[first : first + BATCH_SIZE]
-        embeddings = fit.features.embeddings(batch)
-        scored = [
-            _scored(settings, key, scorer, embedding, fit.pyramids)
-            for key, embedding in zip(batch, embeddings, strict=True)
-        ]
-        maps = [anomaly_map for _, anomaly_map in scored if anomaly_map is not None]
-        yield [record for record, _ in scored], np.stack(maps) if maps else None
-
-
-def _scored(
-    settings: Configuration, key: str, scorer: Scorer, embedding: NDArray[np.float32], pyramids: Pyramids
-) -> tuple[ImageScore, NDArray[np.float32] | None]:
-    found = scorer(embedding, pyramids.read(key))
-    if found.map is None:
-        return ImageScore(key, found.image, None, [], []), None
-    anomaly_map = smooth([found.map], settings.metric_resolution, settings.sigma)
-    return ImageScore(key, found.image, map_score(anomaly_map), [], []), anomaly_map
+        yield keys[first : first + BATCH_SIZE]

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
-from storage.results.schemas import SPADE
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
+from tasks.core.settings import listed, suggestion
 
 
 @dataclass(frozen=True)
 class Preset:
-    """Settings of a `Configuration` that are not its defaults, and the methods to score by."""
+    """Settings that are not the defaults, and the texts of the methods to score by."""
 
     settings: Mapping[str, Any] = field(default_factory=dict)
-    methods: tuple[str, ...] = (SPADE,)
+    methods: tuple[str, ...] = ("spade",)
 
 
 PRESETS: Mapping[str, Preset] = {
@@ -32,6 +31,6 @@ def preset(name: str) -> Preset:
         ConfigurationError: there is none.
     """
     if name not in PRESETS:
-        near = get_close_matches(name, PRESETS) or list(PRESETS)
-        raise ConfigurationError(f"preset is {name!r}: it is one of {', '.join(near)}")
+        near = suggestion(name, list(PRESETS))
+        raise ConfigurationError(f"preset is {name!r}: {near}it is one of {listed(list(PRESETS))}")
     return PRESETS[name]

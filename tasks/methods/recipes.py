@@ -1,25 +1,60 @@
-"""What a registry says of how its datasets are evaluated."""
+"""How a dataset is evaluated, from what a user names: a preset, settings, methods."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
-
-from storage.datasets.registry import Registry, build
-from tasks.core.config import Configuration, ConfigurationError
-from tasks.methods.by_name import known_methods
+from storage.datasets.registry import Registry
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
+from tasks.core.methods.interface import Method
+from tasks.core.methods.registry import parse_methods
+from tasks.core.methods.spade import Spade
+from tasks.core.settings import listed, make, suggestion
 from tasks.methods.presets import preset
+
+_SHARED = tuple(field.name for field in fields(Configuration))
+_OF_SPADE = tuple(field.name for field in fields(Spade))
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a dataset is evaluated."""
+    """How a dataset is evaluated: what the methods have in common, and the methods."""
 
     configuration: Configuration
-    methods: tuple[str, ...]
+    methods: tuple[Method, ...]
+
+
+def recipe(settings: Mapping[str, Any], methods: Sequence[str] = (), name: str = "paper") -> Recipe:
+    """The preset called `name`, but for the settings and the texts of methods that are given.
+
+    A setting is one of `Configuration`, or one of SPADE, for where it is among the methods.
+
+    Raises:
+        ConfigurationError: an unknown setting, method or preset, a value out of its range, settings of SPADE
+            without it, or a network that has not the levels that a method reads.
+    """
+    chosen = preset(name)
+    given = {**chosen.settings, **settings}
+    for wanted in given:
+        if wanted not in (*_SHARED, *_OF_SPADE):
+            near = suggestion(wanted, (*_SHARED, *_OF_SPADE))
+            raise ConfigurationError(f"{wanted} is no setting: {near}see spade evaluate --help")
+    configuration = make(Configuration, "configuration", _chosen(given, _SHARED))
+    of_spade = _chosen(given, _OF_SPADE)
+    texts = methods or chosen.methods
+    parsed = parse_methods(texts, {Spade.name: of_spade})
+    members = [member for method in parsed for member in method.members]
+    if of_spade and not any(isinstance(member, Spade) for member in members):
+        raise ConfigurationError(
+            f"{next(iter(of_spade))} is a setting of spade, which is not among the methods "
+            f"({listed(texts)}): name it with --method spade, or drop the setting"
+        )
+    for method in parsed:
+        method.settled(configuration.grids)
+    return Recipe(configuration, parsed)
 
 
 def registered_recipes(registry: Registry, name: str) -> dict[str, Recipe]:
@@ -30,23 +65,24 @@ def registered_recipes(registry: Registry, name: str) -> dict[str, Recipe]:
         ConfigurationError: a setting is wrong; the file and the tables are named.
     """
     found = {}
-    for wanted, settings in registry.entry(name).configurations.items():
+    for title, table in registry.entry(name).configurations.items():
+        given = dict(table)
+        chosen, methods = given.pop("preset", "paper"), given.pop("methods", ())
         try:
-            found[wanted] = _recipe(settings)
-        except (ValueError, TypeError) as error:
+            if not isinstance(methods, Sequence) or not all(isinstance(each, str) for each in methods):
+                raise ConfigurationError(f"methods is {methods!r}: it is a list of names")
+            found[title] = recipe(given, tuple(methods), chosen)
+        except ConfigurationError as error:
             raise ConfigurationError(
-                f"{registry.path}, dataset {name!r}, configuration {wanted!r}: {error}"
+                f"{registry.path}, dataset {name!r}, configuration {title!r}: {error}"
             ) from error
     return found
 
 
-def _recipe(settings: Mapping[str, Any]) -> Recipe:
-    """Of a table: a preset, "paper" if none is named, but for the settings and methods that are given."""
-    given = dict(settings)
-    chosen = preset(given.pop("preset", "paper"))
-    methods = given.pop("methods", chosen.methods)
-    try:
-        methods = TypeAdapter(tuple[str, ...]).validate_python(methods)
-    except ValidationError as error:
-        raise ValueError(f"methods is {methods!r}: it is a list of names") from error
-    return Recipe(build(Configuration, {**chosen.settings, **given}), known_methods(methods))
+def _chosen(given: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Those of these names; lists, as files have them, become tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in given.items()
+        if name in names
+    }

@@ -32,8 +32,6 @@ class EarlierScores:
 
     def alike(self, description: Mapping[str, Any]) -> list[Alike]:
         """Those with the features and settings described, and with any training images."""
-        if "random_gallery_seed" in description:  # drawn from all training images
-            return []
         wanted = _without_gallery(json.loads(json.dumps(description)))
         return [
             Alike(Scores(self._store, name), other[TRAIN])
@@ -57,15 +55,16 @@ class Alike:
 
     def find(
         self, key: str, train: Sequence[str], positions: Sequence[int]
-    ) -> tuple[ImageScore, NDArray[np.float32]] | None:
-        """Record and map of an image whose nearest training images are `positions` of `train`, or None."""
+    ) -> tuple[ImageScore, NDArray[np.float32] | None] | None:
+        """Record and map of an image, or None; `positions` of `train` are its nearest training images."""
         if key not in self.scores:
             return None
         record = self.scores.read(key)
         if [self.train[position] for position in record.neighbors] != [train[each] for each in positions]:
             return None
         with suppress(DamagedStoreError):
-            return replace(record, neighbors=list(positions)), self.scores.anomaly_map(key)
+            anomaly_map = None if record.score_map is None else self.scores.anomaly_map(key)
+            return replace(record, neighbors=list(positions)), anomaly_map
         return None
 
 

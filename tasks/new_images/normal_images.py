@@ -19,9 +19,11 @@ from storage.errors import StoreError
 from storage.results.reader import INTERRUPTED, Results
 from storage.store.store import Store
 from storage.store.tables import read_table
-from tasks.core.config import DEFAULT_MEMORY_GIB, Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.matching.matching import Pyramid
 from tasks.core.matching.retrieval import nearest
+from tasks.job import DEFAULT_MEMORY_GIB
 from tasks.methods.spade import Pyramids, cached_pyramids, score_image
 from tasks.run.settings import settings_of
 

@@ -21,10 +21,11 @@ from numpy.typing import NDArray
 from storage.datasets.images import UnreadableImageError, decode_image
 from storage.results.schemas import SCORE_RULES
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import ConfigurationError, Preprocessing
+from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.ranking import map_score
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.preprocess import preprocess
+from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.restore import restore
 from tasks.new_images.normal_images import NormalImages
 from tasks.new_images.thresholds import Rule, Threshold, threshold

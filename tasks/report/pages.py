@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 
 from storage.datasets.dataset import ImageFile
 from storage.results.report_folder import ReportFolder
-from tasks.core.config import Preprocessing
+from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import PREDICTED, TRUTH
 from tasks.paper.figures import SOURCES

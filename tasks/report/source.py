@@ -17,7 +17,8 @@ from storage.datasets.images import UnreadableImageError
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.store import Store
-from tasks.core.config import Configuration, Preprocessing
+from tasks.core.config import Configuration
+from tasks.core.networks.traits import Preprocessing
 
 Row = Mapping[str, Any]
 

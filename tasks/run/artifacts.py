@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from prefect.artifacts import create_markdown_artifact
 
+from storage.results.metrics import COMPARED
 from storage.results.reader import Results
 from storage.store.tables import read_table
-from tasks.compare.runs import escaped, markdown
+from tasks.compare.runs import markdown
 from tasks.job import Job
+from tasks.markdown import escaped
 from tasks.progress import LOGGER
-
-_SHOWN = ("image_rocauc_embedding", "image_rocauc_map", "pixel_rocauc", "pro")
 
 
 def publish_markdown(key: str, document: str) -> None:
@@ -25,10 +25,14 @@ def publish_summary(job: Job) -> None:
     """Keep the summary and the comparison of a published run, and where its tables are."""
     store = job.open_store()
     results = Results(store.root)
-    lines = [f"# Run {escaped(job.run_id)}", "", f"| category | method | {' | '.join(_SHOWN)} | reason |"]
-    lines.append("| --- " * (len(_SHOWN) + 3) + "|")
+    lines = [
+        f"# Run {escaped(job.run_id)}",
+        "",
+        f"| category | method | {' | '.join(each.title for each in COMPARED)} | reason |",
+    ]
+    lines.append("| --- " * (len(COMPARED) + 3) + "|")
     for row in results.rows("categories", job.run_id):
-        values = ["" if row[name] is None else f"{row[name]:.4f}" for name in _SHOWN]
+        values = ["" if row[each.name] is None else f"{row[each.name]:.4f}" for each in COMPARED]
         names = " | ".join(escaped(row[name]) for name in ("category", "method"))
         lines.append(f"| {names} | {' | '.join(values)} | {escaped(row['reason'] or '')} |")
     lines += ["", f"Tables: {escaped(str(results.folder(job.run_id)))}", ""]

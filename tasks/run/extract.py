@@ -19,7 +19,7 @@ from storage.datasets.images import UnreadableImageError
 from tasks.core.config import Precision
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.preprocess import preprocess
-from tasks.job import Extraction, Job, Stage
+from tasks.job import Job, Part, Stage
 from tasks.progress import report
 from tasks.step import step
 from tasks.weights import read_state_dict
@@ -28,16 +28,15 @@ _MAX_WORKERS = 8  # each holds a batch in memory
 
 
 @step
-def extract(job: Job, category: str) -> Extraction:
+def extract(part: Part) -> tuple[Stage, Part]:
     """Append the features of a category's images, batch by batch; what is recorded is not done again.
 
-    An image that cannot be read any more is set aside, and the others go on.
+    An image that cannot be read any more is set aside in the part that is returned, and the others go on.
     """
     start = time.perf_counter()
-    features = Features(job.open_store(), job.feature_key)
+    job, category, features = part.job, part.category, part.features
     features.describe(job.configuration.feature_description(job.weights_sha256))
-    manifest = job.manifest().of(category)
-    entries = [*manifest.train(), *manifest.test()]
+    entries = [*part.manifest.train(), *part.manifest.test()]
     by_key = {entry.key: entry for entry in reversed(entries)}
     missing = features.missing([entry.key for entry in entries])
     done = len(by_key) - len(missing)
@@ -53,10 +52,10 @@ def extract(job: Job, category: str) -> Extraction:
             gone |= unread
             done += length
             report("extract", category, done, len(by_key), f"{length} new")
-    return Extraction(
-        Stage("extract", category, time.perf_counter() - start, len(missing) - len(gone), len(by_key)),
-        {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone},
-    )
+    reasons = {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone}
+    extracted = len(missing) - len(gone)
+    stage = Stage("extract", category, time.perf_counter() - start, extracted, len(by_key))
+    return stage, part.without(reasons)
 
 
 @contextmanager

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 from storage.store.location import read_bytes
-from tasks.core.config import Configuration
+from tasks.core.grid import Point
 from tasks.job import Job, Stage
-from tasks.methods.spade import score_together
 from tasks.run.ingest import ingest
 from tasks.step import step
 
 
-def points_of(job: Job, configurations: Sequence[Configuration]) -> list[Job]:
-    """One job a configuration, to be published as the runs NAME-1, NAME-2, ... where the job is NAME."""
-    width = len(str(len(configurations)))
+def points_of(job: Job, points: Sequence[Point]) -> list[Job]:
+    """One job a point, to be published as the runs NAME-1, NAME-2, ... where the job is NAME."""
+    width = len(str(len(points)))
     return [
         replace(
             job,
             run_id=f"{job.run_id}-{number:0{width}}",
-            configuration=configuration,
+            configuration=point.configuration,
+            methods=point.methods,
             sweep=job.run_id,
-            sweep_points=len(configurations),
+            sweep_points=len(points),
         )
-        for number, configuration in enumerate(configurations, start=1)
+        for number, point in enumerate(points, start=1)
     ]
 
 
@@ -36,9 +36,3 @@ def ingest_once(points: Sequence[Job]) -> Stage:
     content = read_bytes(store.job(points[0].run_id, "manifest"))
     store.write_all({store.job(point.run_id, "manifest"): content for point in points[1:]})
     return ingested
-
-
-@step
-def score_points(points: Sequence[Job], category: str, excluded: Mapping[str, str]) -> list[Stage]:
-    """Score a category's test images for all points in one pass over their galleries."""
-    return score_together(points, points[0].manifest().of(category).exclude(dict(excluded)))

@@ -13,7 +13,7 @@ from storage.datasets.dataset import Manifest
 from storage.errors import StoreError
 from storage.results.reader import INTERRUPTED, earlier_runs, published_fingerprint
 from storage.results.reader import publish as publish_tables
-from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, NEIGHBORS, RUN, STAGES, SUMMARY
+from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, NEIGHBORS, STAGES, SUMMARY
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
 from tasks.compare.methods import compare_methods
@@ -22,13 +22,14 @@ from tasks.core.config import DEFAULT_TOLERANCE
 from tasks.job import Job, Outcome, Stage
 from tasks.provenance import git_commit, peak_memory_mib, versions
 from tasks.run.ingest import fingerprint
-from tasks.run.tables import image_rows, neighbor_rows, summary_rows
+from tasks.run.tables import RUN, image_rows, neighbor_rows, setting_values, summary_rows
 from tasks.step import step
 
 
 def begin(job: Job) -> None:
     """Keep the record that the run will have if it dies: that it was interrupted."""
-    record = table_of([_record(job, job.manifest(), INTERRUPTED, 0)], RUN)
+    manifest = job.manifest()
+    record = table_of([_record(job, manifest, manifest, INTERRUPTED, 0)], RUN)
     store = job.open_store()
     store.write(store.job(job.run_id, "run"), table_bytes(record))
 
@@ -60,9 +61,8 @@ def publish(
     job: Job, outcomes: Sequence[Outcome], ingested: Stage, tolerance: float = DEFAULT_TOLERANCE
 ) -> None:
     """Write the run's tables, compare it with the last good run, write last what makes it visible."""
-    store = job.open_store()
-    reasons = {name: reason for outcome in outcomes for name, reason in outcome.excluded.items()}
-    manifest = job.manifest().exclude(reasons)
+    store, ingested_manifest = job.open_store(), job.manifest()
+    manifest = ingested_manifest.exclude(job.set_aside(ingested_manifest.categories()))
     rows = [row for outcome in outcomes for row in outcome.rows]
     keys = {
         (str(row["category"]), str(row["method"])): str(row["score_key"])
@@ -74,7 +74,9 @@ def publish(
         "manifest": manifest.table(),
         "categories": table_of(rows, CATEGORIES),
         "summary": table_of(summary_rows(rows), SUMMARY),
-        "images": table_of(image_rows(manifest, scored, keys, job.methods), IMAGES),
+        "images": table_of(
+            image_rows(manifest, scored, keys, [method.label for method in job.methods]), IMAGES
+        ),
         "neighbors": table_of(neighbor_rows(manifest, scored), NEIGHBORS),
         "stages": table_of(
             (asdict(stage) for stage in [ingested, *(s for outcome in outcomes for s in outcome.stages)]),
@@ -82,8 +84,8 @@ def publish(
         ),
     }
     failed = sum(outcome.reason is not None for outcome in outcomes)
-    record = _record(job, manifest, "partial" if failed else "complete", failed)
-    tables["changes"] = table_of(_changes(store, job.run_id, record, job.manifest()), CHANGES)
+    record = _record(job, manifest, ingested_manifest, "partial" if failed else "complete", failed)
+    tables["changes"] = table_of(_changes(store, job.run_id, record, ingested_manifest), CHANGES)
     side = Side.of(job.run_id, record, {name: tables[name].to_pylist() for name in COMPARED_TABLES})
     tables["comparisons"] = compare_side(store, side, tolerance=tolerance)
     tables["method_comparisons"] = compare_methods(store, side)
@@ -102,11 +104,10 @@ def _changes(
     return []
 
 
-def _record(job: Job, manifest: Manifest, status: str, failed: int) -> dict[str, Any]:
-    """The row of the run table as of now."""
+def _record(job: Job, manifest: Manifest, ingested: Manifest, status: str, failed: int) -> dict[str, Any]:
+    """The row of the run table as of now: `manifest` without what was set aside since it was `ingested`."""
     started, now = datetime.fromisoformat(job.started), datetime.now(UTC)
-    settings = job.configuration.description()
-    return {name: settings[name] for name in settings.keys() & set(RUN.names)} | {
+    return setting_values(job.configuration, job.methods) | {
         "status": status,
         "started": started,
         "finished": now,
@@ -119,7 +120,7 @@ def _record(job: Job, manifest: Manifest, status: str, failed: int) -> dict[str,
         "worse": 0,
         "images": len(manifest.files) - len(manifest.excluded()),
         "set_aside": len(manifest.excluded()),
-        "methods": list(job.methods),
+        "methods": [method.label for method in job.methods],
         "sweep": job.sweep,
         "sweep_points": job.sweep_points,
         "device": job.device,
@@ -128,8 +129,8 @@ def _record(job: Job, manifest: Manifest, status: str, failed: int) -> dict[str,
         "weights": None if job.configuration.weights is None else job.weights_file,
         "weights_sha256": job.weights_sha256,
         "feature_key": job.feature_key,
-        "data_digest": job.manifest().digest(),
-        "fingerprint": fingerprint(job, job.manifest()),
+        "data_digest": ingested.digest(),
+        "fingerprint": fingerprint(job, ingested),
         "peak_memory_mib": peak_memory_mib(),
         "git_commit": git_commit(),
         "versions": versions(),

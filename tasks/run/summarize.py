@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.computed.indices import index_name, index_recall
 from storage.computed.scores import Scores
-from storage.datasets.dataset import ImageFile, Manifest, read_mask
+from storage.datasets.dataset import ImageFile, read_mask
 from storage.datasets.images import UnreadableImageError
-from storage.results.schemas import SCORE_RULES, SPADE
+from storage.results.metrics import COMPARED, METRICS, Metric
 from storage.store.store import digest
+from tasks.core.methods.interface import Method
 from tasks.core.metrics.intervals import Interval, delong, pixel_intervals, rocauc_interval
 from tasks.core.metrics.profile import Profile
 from tasks.core.metrics.ranking import image_metrics, profiled_pixel_metrics
 from tasks.core.networks.preprocess import align_mask
-from tasks.job import Job, Outcome, Stage
-from tasks.methods.by_name import method_scoring
+from tasks.job import Part, Stage
+from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER, report
 from tasks.step import step
 
@@ -28,101 +28,88 @@ _METRICS_VERSION = 2
 
 
 @step
-def summarize(
-    job: Job, category: str, excluded: Mapping[str, str], stages: Sequence[Stage], method: str = SPADE
-) -> Outcome:
+def summarize(scoring: Scoring) -> tuple[dict[str, Any], Stage]:
     """A scored category's row of the categories table; metrics known from an equal run are not computed."""
-    start = time.perf_counter()
-    manifest = job.manifest().of(category).exclude(dict(excluded))
-    test = sorted(manifest.test(), key=_label)  # by content: rows of profiles pair whatever files are called
-    score_key, description = method_scoring(job, manifest, method)
-    scores = Scores(job.open_store(), score_key)
-    metrics_key = digest([_METRICS_VERSION, *map(_label, test)])
+    start, part, method = time.perf_counter(), scoring.part, scoring.method
+    test = sorted(part.test_images, key=_label)  # by content: rows of profiles pair whatever files are called
+    scores = scoring.scores
+    metrics_key = digest([_METRICS_VERSION, [metric.name for metric in METRICS], *map(_label, test)])
     metrics = scores.metrics(metrics_key)
     computed = metrics is None
     if metrics is None:
-        pixel_level, profile = _pixel_level(job, test, scores, method)
+        pixel_level, profile = _pixel_level(part, test, scores, method)
         metrics = _image_level(test, scores) | pixel_level
-        if metrics["pixel_images"] == sum(entry.mask_reason is None for entry in test):
+        if metrics["pixel_images"] == sum(image.mask_reason is None for image in test):
             scores.write_metrics(metrics_key, metrics, None if profile is None else vars(profile))
-    report("summarize", category, len(test), len(test))
+    report("summarize", part.category, len(test), len(test))
     row = {
-        "dataset": job.dataset.name,
-        "category": category,
-        "method": method,
+        **_about(part, method),
         "status": "ok",
         **metrics,
-        "train": len(manifest.train()),
-        "test_normal": sum(not entry.anomalous for entry in test),
-        "test_anomalous": sum(entry.anomalous for entry in test),
+        "train": len(part.train),
+        "test_normal": sum(not image.anomalous for image in test),
+        "test_anomalous": sum(image.anomalous for image in test),
         "without_mask": len(test) - metrics["pixel_images"],
-        "set_aside": len(manifest.excluded()),
-        **{name: description.get(name) for name in ("k_image", "k_gallery", "metric_resolution")},
-        **(_index(job, manifest) if method == SPADE else {}),
-        "score_key": score_key,
+        **{name: scoring.description.get(name) for name in ("k_image", "k_gallery")},
+        "metric_resolution": part.job.configuration.metric_resolution,
+        "score_key": scoring.key,
         "metrics_key": metrics_key,
     }
-    stage = Stage(
-        "summarize", category, time.perf_counter() - start, len(test) * computed, len(test), method=method
-    )
-    return Outcome(category, [row], excluded=dict(excluded), stages=[*stages, stage])
+    seconds = time.perf_counter() - start
+    return row, scoring.stage("summarize", seconds, len(test) * computed, len(test))
 
 
-def _index(job: Job, manifest: Manifest) -> dict[str, Any]:
-    train = [entry.key for entry in manifest.train()]
-    kind = job.configuration.index_for(len(train))
+def failure(part: Part, method: Method, reason: str) -> dict[str, Any]:
+    """The row of a category that could not be evaluated; what was set aside keeps its own reason."""
+    return _about(part, method) | {"status": "failed", "reason": reason}
+
+
+def _about(part: Part, method: Method) -> dict[str, Any]:
     return {
-        "index": kind,
-        "index_recall": index_recall(job.open_store(), job.feature_key, index_name(train, kind)),
+        "dataset": part.job.dataset.name,
+        "category": part.category,
+        "method": method.label,
+        "set_aside": len(part.manifest.excluded()),
     }
-
-
-def failure(
-    job: Job, category: str, reason: str, excluded: Mapping[str, str], methods: Sequence[str] = (SPADE,)
-) -> Outcome:
-    """The rows of a category that could not be evaluated; what was set aside keeps its own reason."""
-    row: dict[str, object] = {
-        "dataset": job.dataset.name,
-        "category": category,
-        "status": "failed",
-        "reason": reason,
-        "set_aside": len(job.manifest().of(category).exclude(dict(excluded)).excluded()),
-    }
-    return Outcome(category, [row | {"method": method} for method in methods], reason, dict(excluded))
 
 
 def _image_level(test: Sequence[ImageFile], scores: Scores) -> dict[str, Any]:
-    anomalous = np.array([entry.anomalous for entry in test])
+    anomalous = np.array([image.anomalous for image in test])
     if anomalous.all() or not anomalous.any():
         kind = "anomalous" if anomalous.all() else "normal"
         return {"image_reason": f"all test images are {kind}: ranking needs both kinds"}
-    records = [scores.read(entry.key) for entry in test]
+    records = [scores.read(image.key) for image in test]
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
     found: dict[str, Any] = {}
-    for rule in SCORE_RULES if records[0].score_map is not None else SCORE_RULES[:1]:
-        values = np.array([getattr(record, f"score_{rule}") for record in records])
-        found |= {f"image_{name}_{rule}": value for name, value in image_metrics(values, anomalous).items()}
-        if min(positives, negatives) > 1:
+    measured: dict[str, dict[str, float]] = {}
+    for metric in METRICS:
+        if metric.level != "image" or getattr(records[0], metric.score) is None:
+            continue
+        values = np.array([getattr(record, metric.score) for record in records])
+        if metric.score not in measured:
+            measured[metric.score] = image_metrics(values, anomalous)
+        found[metric.name] = measured[metric.score][metric.measure]
+        if metric.compared and metric.measure == "rocauc" and min(positives, negatives) > 1:
             areas, covariance = delong(values[None], anomalous)
             interval = rocauc_interval(float(areas[0]), float(covariance[0, 0]), positives, negatives)
-            found |= _ends(f"image_rocauc_{rule}", interval)
+            found |= _ends(metric, interval)
     return found
 
 
 def _pixel_level(
-    job: Job, test: Sequence[ImageFile], scores: Scores, method: str
+    part: Part, test: Sequence[ImageFile], scores: Scores, method: Method
 ) -> tuple[dict[str, Any], Profile | None]:
     """Pixel metrics over normal images and those with a usable mask, and the profile of these images."""
-    if scores.read(test[0].key).score_map is None:
-        usable = sum(entry.mask_reason is None for entry in test)
-        return {"pixel_images": usable, "pixel_reason": f"{method} scores whole images"}, None
+    if not method.has_map:
+        usable = sum(image.mask_reason is None for image in test)
+        return {"pixel_images": usable, "map_reason": f"{method.label} scores whole images"}, None
     masks = {}
-    for entry in test:
-        if entry.mask_reason is None:
+    for image in test:
+        if image.mask_reason is None:
             try:
-                masks[entry] = _aligned_mask(job, entry)
+                masks[image] = _aligned_mask(part, image)
             except UnreadableImageError as error:
-                LOGGER.warning("%s is left out of the pixel metrics: %s", entry.image_id, error)
+                LOGGER.warning("%s is left out of the pixel metrics: %s", image.image_id, error)
     counted = {"pixel_images": len(masks)}
     if not any(mask.any() for mask in masks.values()):
         reason = "no test image has an anomalous pixel in a usable mask within the evaluated area"
@@ -130,26 +117,29 @@ def _pixel_level(
     if all(mask.all() for mask in masks.values()):
         return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}, None
     found, profile = profiled_pixel_metrics(
-        (scores.anomaly_map(entry.key), mask) for entry, mask in masks.items()
+        (scores.anomaly_map(image.key), mask) for image, mask in masks.items()
     )
-    intervals = pixel_intervals({name: found[name] for name in ("rocauc", "pro")}, profile) or {}
-    metrics = {name if name == "pro" else f"pixel_{name}": value for name, value in found.items()}
-    for name, interval in intervals.items():
-        metrics |= _ends(name if name == "pro" else f"pixel_{name}", interval)
+    metrics = {metric.name: found[metric.measure] for metric in METRICS if metric.level == "pixel"}
+    compared = [metric for metric in COMPARED if metric.level == "pixel"]
+    intervals = pixel_intervals({each.measure: found[each.measure] for each in compared}, profile) or {}
+    for metric in compared:
+        if metric.measure in intervals:
+            metrics |= _ends(metric, intervals[metric.measure])
     return counted | metrics, profile
 
 
-def _label(entry: ImageFile) -> tuple[str, bool, str, str]:
+def _label(image: ImageFile) -> tuple[str, bool, str, str]:
     """What the metrics depend on: content, label, mask."""
-    return entry.key, entry.anomalous, entry.mask_sha256 or "", entry.mask_reason or ""
+    return image.key, image.anomalous, image.mask_sha256 or "", image.mask_reason or ""
 
 
-def _ends(metric: str, interval: Interval) -> dict[str, float]:
-    return {f"{metric}_low": interval[0], f"{metric}_high": interval[1]}
+def _ends(metric: Metric, interval: Interval) -> dict[str, float]:
+    return {metric.low: interval[0], metric.high: interval[1]}
 
 
-def _aligned_mask(job: Job, entry: ImageFile) -> NDArray[np.bool_]:
-    resolution = job.configuration.metric_resolution
-    if entry.mask is None:
+def _aligned_mask(part: Part, image: ImageFile) -> NDArray[np.bool_]:
+    settings = part.job.configuration
+    resolution = settings.metric_resolution
+    if image.mask is None:
         return np.zeros((resolution, resolution), dtype=bool)
-    return align_mask(read_mask(job.dataset, entry), job.configuration.preprocessing, resolution)
+    return align_mask(read_mask(part.job.dataset, image), settings.preprocessing, resolution)

@@ -1,19 +1,80 @@
-"""Rows of a run's tables, from its manifest and scores."""
+"""The rows of a run's tables, and the schema of the table of runs with its settings."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields
 from itertools import product
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import numpy as np
+import pyarrow as pa
 
 from storage.computed.scores import Scores
 from storage.datasets.dataset import OK, Manifest
-from storage.results.schemas import AVERAGED, IMAGES, SCORE_RULES, SPADE
+from storage.results.metrics import AVERAGED, SCORE_RULES
+from storage.results.schemas import IMAGES, RUN_FACTS, field, label
+from tasks.core.config import Configuration
+from tasks.core.methods.interface import Method
+from tasks.core.methods.registry import parse_method
+from tasks.core.methods.spade import Spade
+from tasks.core.settings import Settings, declarations, make
 
-Scored = Mapping[tuple[str, str], Scores]  # by category and method
+Scored = Mapping[tuple[str, str], Scores]  # by category and label of a method
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.int32())}
+
+
+def _setting_columns(settings: type[Settings], *, nullable: bool) -> Iterator[pa.Field]:
+    hints = get_type_hints(settings)
+    for name, declared, default in declarations(settings):
+        hint = hints[name]
+        if isinstance(hint, types.UnionType):  # of a type and None
+            hint = get_args(hint)[0]
+        may_be_null = nullable or default is None
+        part = declared.determines
+        if declared.choices or name == "backbone":
+            yield label(name, declared.help, nullable=may_be_null, setting=part)
+        else:
+            kind = _TYPES[get_origin(hint) or hint]
+            yield field(name, kind, declared.help, nullable=may_be_null, setting=part)
+
+
+RUN = pa.schema(
+    [
+        *RUN_FACTS,
+        *_setting_columns(Configuration, nullable=False),
+        *_setting_columns(Spade, nullable=True),
+    ]
+)
+
+
+def setting_values(configuration: Configuration, methods: Sequence[Method]) -> dict[str, Any]:
+    """The columns of settings of a run; those of SPADE, with its levels, are null without it."""
+    spade = first_spade(methods)
+    if spade is None:
+        return configuration.values()
+    levels = spade.levels or configuration.strides
+    return configuration.values() | spade.values() | {"levels": list(levels)}
+
+
+def first_spade(methods: Sequence[Method]) -> Spade | None:
+    """SPADE as the first of the methods that is or joins it has it set."""
+    members = (member for method in methods for member in method.members)
+    return next((member for member in members if isinstance(member, Spade)), None)
+
+
+def configuration_of(record: Mapping[str, Any]) -> Configuration:
+    """What the methods of a run have in common, from its row of the table of runs."""
+    names = {each.name for each in fields(Configuration)}
+    given = {name: value for name, value in record.items() if name in names}
+    found: Configuration = make(Configuration, "configuration", given)
+    return found
+
+
+def methods_of(record: Mapping[str, Any]) -> tuple[Method, ...]:
+    """The methods of a run, from its row of the table of runs."""
+    return tuple(parse_method(text) for text in record["methods"])
 
 
 def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -29,11 +90,11 @@ def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _averages(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     summary = []
     for metric in AVERAGED:
-        values = {str(row["category"]): row[metric] for row in rows if row.get(metric) is not None}
+        values = {str(row["category"]): row[metric.name] for row in rows if row.get(metric.name) is not None}
         lowest = min(values, key=lambda category: values[category], default=None)
         summary.append(
             {
-                "metric": metric,
+                "metric": metric.name,
                 "mean": float(np.mean(list(values.values()))) if values else None,
                 "lowest": None if lowest is None else values[lowest],
                 "lowest_category": lowest,
@@ -49,38 +110,37 @@ def image_rows(
 ) -> list[dict[str, Any]]:
     """Each test image with its scores by each method, or why it has none."""
     rows = []
-    for method, entry in product(methods, manifest.files):
-        if entry.split != "test":
+    for method, image in product(methods, manifest.files):
+        if image.split != "test":
             continue
-        row = {name: value for name, value in asdict(entry).items() if name in IMAGES.names}
+        row = {name: value for name, value in asdict(image).items() if name in IMAGES.names}
         row["method"] = method
-        key = entry.category, method
-        if entry.status == OK and key in scored:
-            record = scored[key].read(entry.key)
+        key = image.category, method
+        if image.status == OK and key in scored:
+            record = scored[key].read(image.key)
             row |= {f"score_{rule}": getattr(record, f"score_{rule}") for rule in SCORE_RULES}
             row["score_key"] = keys[key]
-        elif entry.status == OK:
+        elif image.status == OK:
             row |= {"status": "not scored", "reason": "its category failed"}
         rows.append(row)
     return rows
 
 
 def neighbor_rows(manifest: Manifest, scored: Scored) -> list[dict[str, Any]]:
-    """Each test image's nearest training images by rank, from SPADE's scores."""
+    """Each test image's nearest training images by rank, of the methods that name them."""
     rows = []
     for (category, method), scores in scored.items():
-        if method != SPADE:
-            continue
         part = manifest.of(category)
         train = part.train()
-        for entry in part.test():
-            record = scores.read(entry.key)
+        for image in part.test():
+            record = scores.read(image.key)
             pairs = zip(record.neighbors, record.squared_distances, strict=True)
             for rank, (position, distance) in enumerate(pairs, start=1):
                 rows.append(
                     {
                         "category": category,
-                        "image_id": entry.image_id,
+                        "method": method,
+                        "image_id": image.image_id,
                         "rank": rank,
                         "neighbor_id": train[position].image_id,
                         "squared_distance": distance,

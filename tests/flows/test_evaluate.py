@@ -23,7 +23,8 @@ from storage.results.reader import Results
 from storage.results.schemas import COMPARED
 from storage.store.store import Store
 from tasks.compare.runs import compare
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.job import Extraction, Job, Request, Stage
 from tasks.methods.index import index
 from tasks.methods.spade import score

@@ -20,7 +20,8 @@ from storage.repair import repair
 from storage.results.reader import Results
 from storage.results.schemas import COMPARED
 from storage.store.store import Store
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.methods.padim import PaDiM
 from tasks.core.metrics.intervals import rocauc_difference
 

@@ -11,7 +11,8 @@ from tiny import write_category
 from flows.evaluate import evaluate
 from storage.datasets.dataset import Dataset
 from storage.results.reader import Results
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.networks.levels import make_network
 from tasks.job import Request
 from tasks.new_images.scorer import Scorer

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from flows.registered import evaluation
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 
 
 @pytest.mark.parametrize(("address", "share"), [(None, 0.5), ("tcp://scheduler:8786", 2.0)])

@@ -18,7 +18,8 @@ from storage.computed.scores import Scores
 from storage.datasets.dataset import Dataset
 from storage.errors import StoreError
 from storage.results.reader import Results
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.grid import grid
 from tasks.core.matching import matching
 from tasks.job import Job, Request

@@ -2,47 +2,77 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, get_args
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
+from tasks.core.methods.interface import Correspondence, Method
+from tasks.core.methods.patchcore import PatchCore
+from tasks.core.methods.spade import Spade
+from tasks.core.settings import setting
 
 HELD_OUT = 0.2
 Rule = Literal["scores", "ranks"]
 
 
 @dataclass(frozen=True)
-class Ensemble:
+class Ensemble(Method):
     """The mean of several methods, each with the weight of the others.
 
-    Attributes:
-        methods: by name, with settings where they are not the published ones; "spade" among them.
-        rule: of image scores: "scores" on the scale of normal images, or "ranks" within the test set.
-        seed: of the draw of the training images that are held out for the scales.
+    An image is explained by the first of them that can: its neighbours, and where its best match lies.
     """
 
     name: ClassVar[str] = "ensemble"
-    methods: tuple[str, ...] = ("spade", "patchcore")
-    rule: Rule = "scores"
-    seed: int = 0
+    methods: tuple[Method, ...] = setting((Spade(), PatchCore()), "that are joined, two or more")
+    rule: Rule = setting(
+        "scores",
+        "of image scores: their mean on the scale of held-out normal images, or of ranks in the test set",
+        choices=get_args(Rule),
+    )
+    seed: int = setting(0, "of the draw of the training images that are held out for the scales", low=0)
 
     def __post_init__(self) -> None:
-        """Check the settings but for the methods' names, which the registry knows."""
-        if self.rule not in get_args(Rule):
-            raise ConfigurationError(f"rule is {self.rule!r}: it is scores or ranks")
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ConfigurationError(f"seed is {self.seed!r}: it is a whole number, 0 or more")
-        if not isinstance(self.methods, tuple) or not all(isinstance(each, str) for each in self.methods):
+        """Check the settings and the methods."""
+        super().__post_init__()
+        labels = [method.label for method in self.methods]
+        if any(isinstance(method, Ensemble) for method in self.methods):
             raise ConfigurationError(
-                f"methods is {self.methods!r}: name them as ensemble(methods=('spade', 'patchcore'))"
+                f"methods is {labels}: an ensemble in an ensemble; name its methods instead"
             )
-        if len(set(self.methods)) < 2 or len(set(self.methods)) < len(self.methods):
-            raise ConfigurationError(f"methods is {self.methods!r}: name two or more, each once")
+        if len(labels) < 2 or len(set(labels)) < len(labels):
+            raise ConfigurationError(f"methods is {labels}: name two or more, each once")
+
+    @property
+    def members(self) -> tuple[Method, ...]:
+        """The methods that are joined."""
+        return self.methods
+
+    @property
+    def has_map(self) -> bool:  # type: ignore[override]  # depends on the methods
+        """Whether any of the methods scores pixels."""
+        return any(method.has_map for method in self.methods)
+
+    @property
+    def neighbor_count(self) -> int:
+        """Those of the first method that names neighbours."""
+        return next(filter(None, (method.neighbor_count for method in self.methods)), 0)
+
+    @property
+    def correspondence(self) -> Correspondence | None:
+        """That of the first method that has one."""
+        return next((found for method in self.methods if (found := method.correspondence)), None)
+
+    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:
+        """The ensemble of the settled methods."""
+        return replace(self, methods=tuple(method.settled(grids, images) for method in self.methods))
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        return repr(tuple(each.label for each in value) if isinstance(value, tuple) else value)
 
 
 @dataclass(frozen=True)
@@ -107,5 +137,7 @@ def mean_rank(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64]:
     Ties share their mean rank. It is transductive: an image's score depends on the test images beside it,
     so it serves to compare, not to decide on one image.
     """
+    from scipy.stats import rankdata
+
     ranks = np.mean([rankdata(values) for values in scores], axis=0)
     return np.asarray((ranks - 1) / max(len(ranks) - 1, 1))

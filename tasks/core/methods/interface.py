@@ -1,29 +1,61 @@
-"""What a method is: fitted on a category's normal images, then asked about test images one at a time."""
+"""What a method is: fitted on a category's normal images, then asked about one image at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from tasks.core.errors import ConfigurationError
+from tasks.core.settings import Settings, listed
+
+if TYPE_CHECKING:
+    import faiss
 
 Pyramid = Sequence[NDArray[Any]]
 State = dict[str, NDArray[Any]]
 
 
-class Scores(NamedTuple):
-    """The image score, and the pixel scores (H, W) float32 at the method's own grid, if it has any.
+@dataclass(frozen=True)
+class Query:
+    """An image that is asked about.
 
-    Higher is more anomalous. `pyramid.smooth` brings the pixel scores to metric resolution.
+    Attributes:
+        embedding: (D,) float32.
+        pyramid: levels (H, W, C) at the strides that the method reads, finest first.
+        key: digest of its content.
+        held_out: whether training images of this content are left out of the comparison.
+    """
+
+    embedding: NDArray[np.float32]
+    pyramid: Pyramid
+    key: str = ""
+    held_out: bool = False
+
+
+class Scores(NamedTuple):
+    """What a method says of an image; higher is more anomalous.
+
+    Attributes:
+        image: the image score.
+        maps: pixel scores (Hi, Wi) float32 at the method's own grids, whose mean at metric resolution is the
+            anomaly map (`pyramid.smooth`); none of a method that scores whole images.
+        neighbors: positions (K,) of the training images that the image score is made of, nearest first.
+        squared_distances: (K,) of their embeddings.
     """
 
     image: float
-    map: NDArray[np.float32] | None
+    maps: Sequence[NDArray[np.float32]] = ()
+    neighbors: Sequence[int] = ()
+    squared_distances: Sequence[float] = ()
 
 
-Scorer = Callable[[NDArray[np.float32], Pyramid], Scores]
+Scorer = Callable[[Query], Scores]
+JointScorer = Callable[[Query], list[Scores]]
 
 
 @dataclass(frozen=True)
@@ -32,13 +64,20 @@ class Training:
 
     Attributes:
         embeddings: (N, D) float32.
-        pyramid: levels (H, W, C) float16 or float32 of the image at a position from 0 to N - 1, those of the
-            method's strides in their order. It is called for one image after the other, in some methods
-            twice, and what it returns is not kept.
+        pyramid: levels (H, W, C) float16 or float32 of the image at a position from 0 to N - 1, at `strides`.
+            It is called for one image after the other, and what it returns is not kept.
+        strides: of these levels, finest first.
+        keys: digests of their contents (N,); their positions, if none are given.
+        index: exact index of the embeddings; built when it is needed, if none is given.
+        device: of torch, where products are computed.
     """
 
     embeddings: NDArray[np.float32]
     pyramid: Callable[[int], Pyramid]
+    strides: Sequence[int] = ()
+    keys: Sequence[str] = ()
+    index: faiss.Index | None = None
+    device: str = "cpu"
 
     def __post_init__(self) -> None:
         """Check that there is an image."""
@@ -60,24 +99,176 @@ class Training:
                 raise ValueError(f"training image {position} has levels {shapes}, the first has {first}")
             yield pyramid
 
+    def others(self, query: Query) -> NDArray[np.int64]:
+        """Positions of the images that a query is compared with."""
+        if not query.held_out:
+            return np.arange(len(self))
+        return np.flatnonzero(np.asarray(self._names) != query.key)
 
-class Method(Protocol):
+    def nearest(self, query: Query, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distances and positions of the k images nearest to a query; of all, if there are fewer."""
+        from tasks.core.matching.retrieval import nearest
+
+        others = self.others(query)
+        left_out = len(self) - len(others)
+        wanted = min(k, len(others))
+        squared, positions = nearest(self._index, query.embedding[None], wanted + left_out)
+        kept = np.isin(positions[0], others)
+        return squared[0][kept][:wanted], positions[0][kept][:wanted]
+
+    def key(self, position: int) -> str:
+        """Digest of the content of the image at a position."""
+        return self._names[position]
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return self.keys or [str(position) for position in range(len(self))]
+
+    @cached_property
+    def _index(self) -> faiss.Index:
+        from tasks.core.matching.retrieval import build_index
+
+        return build_index(self.embeddings) if self.index is None else self.index
+
+
+class Correspondence(Protocol):
+    """A method that says where in which training image the best match of a patch lies."""
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        """Strides of the levels that are matched."""
+
+    def grids(self, pyramid: Pyramid) -> list[NDArray[np.float32]]:
+        """Patch vectors (H, W, C) as they are matched: one grid, or several that are matched one by one."""
+
+    def grid_levels(self) -> list[tuple[int, ...]]:
+        """The strides of the levels in each grid."""
+
+    def compared(self, query: Query, training: Training, neighbors: Sequence[int]) -> Sequence[int]:
+        """Positions of the training images whose patches compete, given the nearest ones."""
+
+    @property
+    def competitors(self) -> str:
+        """Which training images these are, in words."""
+
+
+@dataclass(frozen=True)
+class Method(Settings):
     """Settings of a method, a frozen dataclass; everything in it determines the scores.
 
-    A state is a dict of plain arrays, all that scoring needs: stored and loaded again it gives the same
-    scores. The same settings and training images give the same state.
+    A state is a dict of plain arrays, all that `fit` learned: stored and loaded again it gives the same
+    scores. The same settings and training images give the same state. A subclass says what it can explain.
+
+    Attributes:
+        name: as in `--method` and in tables.
+        learns: whether `fit` gives a state to be kept; else scoring needs the training images alone.
+        has_map: whether it scores pixels.
+        joint: whether several settings of it are scored together at less cost than one by one.
     """
 
-    @property
-    def name(self) -> str:
-        """As in `--method` and in tables."""
+    name: ClassVar[str]
+    learns: ClassVar[bool] = True
+    has_map: ClassVar[bool] = True
+    joint: ClassVar[bool] = False
 
     @property
-    def strides(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[int, ...]:
         """Strides of the levels it reads, finest first; none for a method of embeddings alone."""
+        return ()
+
+    @property
+    def depends_on_neighbors_alone(self) -> bool:
+        """Whether the same nearest training images give the same scores, whatever other ones there are.
+
+        Then a training image can be held out without another fit.
+        """
+        return False
+
+    @property
+    def neighbor_count(self) -> int:
+        """How many nearest training images it names with a score; 0 if none."""
+        return 0
+
+    @property
+    def gallery_reads(self) -> tuple[int, ...]:
+        """Strides of the levels of training images that scoring reads."""
+        return ()
+
+    @property
+    def correspondence(self) -> Correspondence | None:
+        """What explains an anomalous position by a training image, if anything does."""
+        return None
+
+    @property
+    def members(self) -> tuple[Method, ...]:
+        """The methods that are fitted and score for this one: itself, or those of an ensemble."""
+        return (self,)
+
+    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:  # noqa: ARG002
+        """The method with what its settings leave open settled.
+
+        `grids` holds the cells a side of each level that the network has, by stride; `images` counts the
+        training images, if they are known.
+
+        Raises:
+            ConfigurationError: the network has not the levels that the method reads.
+        """
+        if set(self.reads) <= grids.keys():
+            return self
+        raise ConfigurationError(
+            f"method {self.label} reads levels {listed(self.reads)}, but the network has "
+            f"{listed(list(grids))}: name it as --method '{self._with_levels(tuple(grids)).label}'"
+        )
+
+    def _with_levels(self, strides: tuple[int, ...]) -> Self:
+        """The method reading what there is."""
+        return replace(self, levels=strides)  # type: ignore[call-arg]  # of those that read several
 
     def fit(self, training: Training) -> State:
         """Learn the normal images of a category."""
+        raise NotImplementedError
 
-    def scorer(self, state: State) -> Scorer:
-        """What scores a test image, given its embedding (D,) and the levels of `strides`."""
+    def scorer(self, state: State, training: Training) -> Scorer:
+        """What scores an image, given its embedding (D,) and the levels that the method reads."""
+        raise NotImplementedError
+
+    def image_scorer(self, state: State, training: Training) -> Scorer:
+        """What scores an image as `scorer`, where no map is wanted."""
+        return self.scorer(state, training)
+
+    @classmethod
+    def joint_scorer(
+        cls, methods: Sequence[Self], states: Sequence[State], training: Training
+    ) -> JointScorer:
+        """What scores an image by several settings of the method, with the levels at `training.strides`."""
+        scorers = [method.scorer(state, training) for method, state in zip(methods, states, strict=True)]
+        return lambda query: [score(query) for score in scorers]
+
+    @property
+    def label(self) -> str:
+        """The text that names the method: its name, and the settings that are not the published ones."""
+        changed = ", ".join(f"{name}={self._text(value)}" for name, value in self.changed().items())
+        return f"{self.name}({changed})" if changed else self.name
+
+    @staticmethod
+    def _text(value: Any) -> str:
+        return repr(value)
+
+    def description(self) -> dict[str, Any]:
+        """All that determines a settled method's state and scores, given features and training images."""
+        return {"version": 2, "method": self.name} | self.values()
+
+
+@dataclass(frozen=True)
+class LevelMethod(Method):
+    """A method that reads the patches of one level."""
+
+    level: int = field(default=0)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """The one level."""
+        return (self.level,)
+
+    def _with_levels(self, strides: tuple[int, ...]) -> Self:
+        return replace(self, level=min(strides, key=lambda stride: abs(stride - self.level)))

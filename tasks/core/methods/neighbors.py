@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks.core.matching.retrieval import build_index, embedding_score, nearest
-from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
-from tasks.core.methods.patches import patch_vectors, sample_patches
-from tasks.core.methods.settings import check_whole
+from tasks.core.methods.common import patch_vectors, sample_patches
+from tasks.core.methods.interface import LevelMethod, Method, Query, Scorer, Scores, State, Training
+from tasks.core.settings import setting
 
 
 @dataclass(frozen=True)
-class DN2:
+class DN2(Method):
     """Mean squared distance of the embedding to its k nearest; k above the number of images counts as that.
 
     Bergman, Cohen, Hoshen, "Deep Nearest Neighbor Anomaly Detection", arXiv 2002.10445, section 3; it is the
@@ -23,69 +22,75 @@ class DN2:
 
         score(y) = 1/k sum over the k nearest f of |f - f_y|²
 
-    The state is the embeddings (N, D).
+    The training embeddings are searched as they are: nothing is learned.
     """
 
     name: ClassVar[str] = "dn2"
-    strides: ClassVar[tuple[int, ...]] = ()
-    k: int = 2
+    learns: ClassVar[bool] = False
+    has_map: ClassVar[bool] = False
+    k: int = setting(2, "nearest training images averaged", low=1)
 
-    def __post_init__(self) -> None:
-        """Check each setting; ConfigurationError names the first that is wrong."""
-        check_whole(k=self.k)
+    @property
+    def depends_on_neighbors_alone(self) -> bool:
+        """It does."""
+        return True
 
-    def fit(self, training: Training) -> State:
-        """Keep the embeddings."""
-        return {"embeddings": training.embeddings.astype(np.float32)}
+    @property
+    def neighbor_count(self) -> int:
+        """Those that are averaged."""
+        return self.k
 
-    def scorer(self, state: State) -> Scorer:
+    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:  # noqa: ARG002
+        """The method with k at most the number of training images."""
+        return replace(self, k=min(self.k, images or self.k))
+
+    def fit(self, training: Training) -> State:  # noqa: ARG002 (images are compared as they are)
+        """Learn nothing."""
+        return {}
+
+    def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (there is none)
         """Search the embeddings exactly."""
-        index = build_index(state["embeddings"])
-        k = min(self.k, index.ntotal)
 
-        def score(embedding: NDArray[np.float32], _pyramid: Pyramid) -> Scores:
-            squared, _ = nearest(index, embedding[None], k)
-            return Scores(float(embedding_score(squared)[0]), None)
+        def score(query: Query) -> Scores:
+            squared, positions = training.nearest(query, self.k)
+            return Scores(float(squared.mean()), (), positions.tolist(), squared.tolist())
 
         return score
 
 
 @dataclass(frozen=True)
-class NearestNeighbor:
+class NearestNeighbor(LevelMethod):
     """Squared distance to the one nearest training embedding, and of each patch to the nearest patch.
 
     All patches of one level of all training images compete; where there are more than `limit`, a seeded
-    sample of that size does. The state is the embeddings (N, D) and the patches (at most `limit`, C), which
-    is also what fitting holds in memory, beside one image.
+    sample of that size does. The state is the patches (at most `limit`, C), which is also what fitting holds
+    in memory, beside one image.
     """
 
     name: ClassVar[str] = "nearest_neighbor"
-    stride: int = 4
-    limit: int = 100_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check each setting; ConfigurationError names the first that is wrong."""
-        check_whole(stride=self.stride, limit=self.limit)
+    level: int = setting(4, "stride of the level that is searched", low=1)
+    limit: int = setting(100_000, "patches that compete, at most", low=1)
+    seed: int = setting(0, "of the sample", low=0)
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """The one level that is searched."""
-        return (self.stride,)
+    def neighbor_count(self) -> int:
+        """The nearest one."""
+        return 1
 
     def fit(self, training: Training) -> State:
-        """Keep the embeddings and the patches."""
-        patches = sample_patches(training, self.limit, self.seed)
-        return DN2().fit(training) | {"patches": patches}
+        """Keep the patches."""
+        return {"patches": sample_patches(training, self.limit, self.seed)}
 
-    def scorer(self, state: State) -> Scorer:
+    def scorer(self, state: State, training: Training) -> Scorer:
         """Search embeddings and patches exactly."""
-        images = DN2(k=1).scorer(state)
+        from tasks.core.matching.retrieval import build_index, nearest
+
+        images = DN2(k=1).scorer({}, training)
         patches = build_index(state["patches"])
 
-        def score(embedding: NDArray[np.float32], pyramid: Pyramid) -> Scores:
-            vectors, grid = patch_vectors(pyramid[0])
+        def score(query: Query) -> Scores:
+            vectors, grid = patch_vectors(query.pyramid[0])
             squared, _ = nearest(patches, vectors, 1)
-            return Scores(images(embedding, ()).image, squared.reshape(grid).astype(np.float32))
+            return images(query)._replace(maps=[squared.reshape(grid).astype(np.float32)])
 
         return score

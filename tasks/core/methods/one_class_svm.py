@@ -8,17 +8,14 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.preprocessing import StandardScaler
-from sklearn.svm import OneClassSVM as SupportVectors
 
-from tasks.core.config import ConfigurationError
-from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
-from tasks.core.methods.patches import patch_vectors, sample_patches
-from tasks.core.methods.settings import check_whole
+from tasks.core.methods.common import patch_vectors, sample_patches
+from tasks.core.methods.interface import LevelMethod, Query, Scorer, Scores, State, Training
+from tasks.core.settings import setting
 
 
 @dataclass(frozen=True)
-class OneClassSVM:
+class OneClassSVM(LevelMethod):
     """Distance outside the boundary that holds all but a share `nu` of the normal vectors.
 
     Schölkopf et al., "Estimating the Support of a High-Dimensional Distribution", 2001; scikit-learn's
@@ -32,40 +29,34 @@ class OneClassSVM:
     """
 
     name: ClassVar[str] = "one_class_svm"
-    nu: float = 0.1
-    stride: int = 8
-    limit: int = 5_000
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check each setting; ConfigurationError names the first that is wrong."""
-        if not 0 < self.nu < 1:
-            raise ConfigurationError(f"nu is {self.nu!r}: it is a share, above 0 and below 1")
-        check_whole(stride=self.stride, limit=self.limit)
-
-    @property
-    def strides(self) -> tuple[int, ...]:
-        """The one level whose patches are learned."""
-        return (self.stride,)
+    nu: float = setting(
+        0.1, "share of the training vectors outside the boundary", above=0, below=1, noun="share"
+    )
+    level: int = setting(8, "stride of the level whose patches are learned", low=1)
+    limit: int = setting(5_000, "patches that are learned, at most", low=1)
+    seed: int = setting(0, "of their sample", low=0)
 
     def fit(self, training: Training) -> State:
         """Solve for both machines."""
         patches = sample_patches(training, self.limit, self.seed)
         return _learn("image", training.embeddings, self.nu) | _learn("patch", patches, self.nu)
 
-    def scorer(self, state: State) -> Scorer:
+    def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (the state is all)
         """Measure both machines' boundaries."""
         of_image, of_patches = _boundary("image", state), _boundary("patch", state)
 
-        def score(embedding: NDArray[np.float32], pyramid: Pyramid) -> Scores:
-            vectors, grid = patch_vectors(pyramid[0])
+        def score(query: Query) -> Scores:
+            vectors, grid = patch_vectors(query.pyramid[0])
             pixels = of_patches(vectors).reshape(grid).astype(np.float32)
-            return Scores(float(of_image(embedding[None])[0]), pixels)
+            return Scores(float(of_image(query.embedding[None])[0]), [pixels])
 
         return score
 
 
 def _learn(part: str, vectors: NDArray[np.float32], nu: float) -> State:
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import OneClassSVM as SupportVectors
+
     exact = vectors.astype(np.float64)
     scaler = StandardScaler().fit(exact)
     machine = SupportVectors(nu=nu, gamma=1 / exact.shape[1]).fit(scaler.transform(exact))

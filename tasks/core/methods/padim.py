@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import islice
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tasks.core.config import STRIDES, ConfigurationError
-from tasks.core.matching.pyramid import concatenate
-from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
-from tasks.core.methods.settings import check_strides, check_whole
+from tasks.core.methods.common import check_levels
+from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
+from tasks.core.networks.traits import STRIDES
+from tasks.core.settings import setting
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 _WIDE, _DIMENSIONS_OF_WIDE, _DIMENSIONS = 1792, 550, 100  # wide_resnet50_2's channels; the paper's choices
 _IMAGES = 8  # whose products are added at once
@@ -22,7 +23,7 @@ _BLOCK_BYTES = 2**28  # of covariances in float64, factorised at once
 
 
 @dataclass(frozen=True)
-class PaDiM:
+class PaDiM(Method):
     """Mahalanobis distance of each patch to the Gaussian of its position.
 
     Defard, Setkov, Loesch, Audigier, "PaDiM: a Patch Distribution Modeling Framework for Anomaly Detection
@@ -37,31 +38,32 @@ class PaDiM:
     The state is the means (P, d) and the inverses of the covariances' lower Cholesky factors (P, d, d), in
     float32: 125 MB at 56x56 positions and d = 100, 3.8 GB at d = 550. Fitting takes two passes over the
     images, and that memory and a little more than 1 GB at most.
-
-    Attributes:
-        strides: of the levels, finest first.
-        dimensions: of the subset, at most all channels; None for the paper's choice, 550 of
-            wide_resnet50_2's 1,792 channels and 100 of fewer.
-        epsilon: of the regularisation.
-        seed: of the subset.
     """
 
     name: ClassVar[str] = "padim"
-    strides: tuple[int, ...] = STRIDES
-    dimensions: int | None = None
-    epsilon: float = 0.01
-    seed: int = 0
+    levels: tuple[int, ...] = setting(STRIDES, "strides of the levels, finest first")
+    dimensions: int | None = setting(
+        None,
+        "channels of the subset; none for the paper's choice, 550 of wide_resnet50_2's, 100 of fewer",
+        low=1,
+    )
+    epsilon: float = setting(0.01, "of the regularisation", above=0)
+    seed: int = setting(0, "of the subset", low=0)
 
     def __post_init__(self) -> None:
-        """Check each setting; ConfigurationError names the first that is wrong."""
-        check_strides(self.strides)
-        if self.dimensions is not None:
-            check_whole(dimensions=self.dimensions)
-        if not self.epsilon > 0:
-            raise ConfigurationError(f"epsilon is {self.epsilon!r}: it is a number above 0")
+        """Check each setting."""
+        super().__post_init__()
+        check_levels(self.levels)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """All its levels."""
+        return self.levels
 
     def fit(self, training: Training) -> State:
         """Estimate the Gaussians: means in the first pass, covariances in the second."""
+        import torch
+
         shapes = [np.shape(level) for level in training.pyramid(0)]
         height, width, _ = shapes[0]
         channels = self._subset(sum(shape[2] for shape in shapes))
@@ -83,15 +85,17 @@ class PaDiM:
             "factors": factors.numpy(),
         }
 
-    def scorer(self, state: State) -> Scorer:
+    def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (the state is all)
         """Measure distances as lengths of whitened differences."""
+        import torch
+
         mean, factors = torch.from_numpy(state["mean"]), torch.from_numpy(state["factors"])
         height, width = state["grid"].tolist()
 
-        def score(_embedding: NDArray[np.float32], pyramid: Pyramid) -> Scores:
-            differences = _vectors(pyramid, state["channels"]) - mean
+        def score(query: Query) -> Scores:
+            differences = _vectors(query.pyramid, state["channels"]) - mean
             distances = torch.bmm(factors, differences[:, :, None])[:, :, 0].norm(dim=1)
-            return Scores(float(distances.max()), distances.view(height, width).numpy())
+            return Scores(float(distances.max()), [distances.view(height, width).numpy()])
 
         return score
 
@@ -102,6 +106,8 @@ class PaDiM:
 
     def _invert(self, products: Tensor, divisor: int) -> None:
         """Turn sums of products (P, d, d) into inverse Cholesky factors, in place, block by block."""
+        import torch
+
         unit = torch.eye(products.shape[1], dtype=torch.float64)
         for block in torch.split(products, max(1, _BLOCK_BYTES // unit.nbytes)):
             lower = torch.linalg.cholesky(block.double() / divisor + self.epsilon * unit)
@@ -110,5 +116,9 @@ class PaDiM:
 
 def _vectors(pyramid: Pyramid, channels: NDArray[np.int64]) -> Tensor:
     """Patch vectors (P, d) float32."""
+    import torch
+
+    from tasks.core.matching.pyramid import concatenate
+
     levels = [torch.from_numpy(np.asarray(level, np.float32)) for level in pyramid]
     return concatenate(levels, "nearest").flatten(0, 1)[:, torch.from_numpy(channels)]

@@ -7,19 +7,15 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d
 
-from tasks.core.matching.pyramid import concatenate
-from tasks.core.matching.retrieval import build_index, nearest
-from tasks.core.methods.coreset import greedy_coreset, random_projection
-from tasks.core.methods.interface import Pyramid, Scorer, Scores, State, Training
-from tasks.core.methods.settings import check_share, check_strides, check_whole
+from tasks.core.methods.common import check_levels
+from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
+from tasks.core.settings import setting
 
 
 @dataclass(frozen=True)
-class PatchCore:
+class PatchCore(Method):
     """Distance of each patch to the nearest of a coreset of all training patches.
 
     Roth, Pemula, Zepeda, Schölkopf, Brox, Gehler, "Towards Total Recall in Industrial Anomaly Detection",
@@ -41,21 +37,27 @@ class PatchCore:
     """
 
     name: ClassVar[str] = "patchcore"
-    strides: tuple[int, ...] = (8, 16)
-    share: float = 0.1
-    dimension: int = 1024
-    projection: int = 128
-    neighbors: int = 9
-    seed: int = 0
+    levels: tuple[int, ...] = setting((8, 16), "strides of the levels, finest first")
+    share: float = setting(0.1, "of all patches that are kept", above=0, high=1, noun="share")
+    dimension: int = setting(1024, "channels of a patch after pooling", low=1)
+    projection: int = setting(128, "dimensions of the random projections that the choice is made by", low=1)
+    neighbors: int = setting(9, "members that weigh an image score", low=1)
+    seed: int = setting(0, "of projections and first member", low=0)
 
     def __post_init__(self) -> None:
-        """Check each setting; ConfigurationError names the first that is wrong."""
-        check_strides(self.strides)
-        check_share(share=self.share)
-        check_whole(dimension=self.dimension, projection=self.projection, neighbors=self.neighbors)
+        """Check each setting."""
+        super().__post_init__()
+        check_levels(self.levels)
+
+    @property
+    def reads(self) -> tuple[int, ...]:
+        """All its levels."""
+        return self.levels
 
     def fit(self, training: Training) -> State:
         """Project all patches, choose the members, and read those again."""
+        from tasks.core.methods.coreset import greedy_coreset, random_projection
+
         matrix = random_projection(self.dimension, self.projection, self.seed)
         size = int(np.prod(np.shape(training.pyramid(0)[0])[:2]))
         points = np.empty((len(training) * size, self.projection), np.float32)
@@ -68,26 +70,33 @@ class PatchCore:
             members[first:last] = self._patches(pyramid)[0][chosen[first:last] - number * size]
         return {"members": members}
 
-    def scorer(self, state: State) -> Scorer:
+    def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (the state is all)
         """Search the members exactly."""
+        from tasks.core.matching.retrieval import build_index, nearest
+
         members = state["members"]
         index = build_index(members)
         count = min(self.neighbors, len(members))
 
-        def score(_embedding: NDArray[np.float32], pyramid: Pyramid) -> Scores:
-            patches, grid = self._patches(pyramid)
+        def score(query: Query) -> Scores:
+            patches, grid = self._patches(query.pyramid)
             squared, positions = nearest(index, patches, 1)
             distances = np.sqrt(squared[:, 0])
             farthest = int(distances.argmax())
             _, around = nearest(index, members[positions[farthest]], count)
             others = np.linalg.norm(members[around[0]].astype(np.float64) - patches[farthest], axis=1)
             image = reweighted(float(distances[farthest]), others)
-            return Scores(image, distances.reshape(grid).astype(np.float32))
+            return Scores(image, [distances.reshape(grid).astype(np.float32)])
 
         return score
 
     def _patches(self, pyramid: Pyramid) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Patches (H·W, dimension), and the grid (H, W) of the finest level."""
+        import torch
+        from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d
+
+        from tasks.core.matching.pyramid import concatenate
+
         levels = []
         for level in pyramid:
             planes = torch.from_numpy(np.asarray(level, np.float32)).permute(2, 0, 1)

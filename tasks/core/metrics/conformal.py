@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from fractions import Fraction
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 
 
 def check_rate(rate: float) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,10 @@ class Ranking:
 
     def f1_max(self) -> tuple[float, float]:
         """The highest F1 on these very samples, and the highest threshold that reaches it."""
+        return self._best_f1
+
+    @cached_property
+    def _best_f1(self) -> tuple[float, float]:
         predicted = self.true_positives + self.false_positives
         f1 = 2 * self.true_positives / (predicted + self.true_positives[-1])
         best = int(np.argmax(f1))
@@ -110,6 +115,15 @@ class Ranking:
         return float(np.trapezoid(np.append(overlap[:end], at_limit), np.append(rate[:end], limit))) / limit
 
 
+IMAGE_MEASURES: Mapping[str, Callable[[Ranking], float]] = {
+    "rocauc": Ranking.rocauc,
+    "average_precision": Ranking.average_precision,
+    "f1_max": lambda ranking: ranking.f1_max()[0],
+    "f1_max_threshold": lambda ranking: ranking.f1_max()[1],
+}
+PIXEL_MEASURES: Mapping[str, Callable[[Ranking], float]] = {**IMAGE_MEASURES, "pro": Ranking.pro}
+
+
 def region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
     """One over the area of its region for each anomalous pixel of a mask (H, W), and the number of regions.
 
@@ -123,7 +137,8 @@ def region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
 
 def image_metrics(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> dict[str, float]:
     """Metrics of image scores (N,) against labels (N,); ValueError where they are not defined."""
-    return _curve_metrics(Ranking.of(scores[~anomalous], scores[anomalous]))
+    ranking = Ranking.of(scores[~anomalous], scores[anomalous])
+    return {name: measure(ranking) for name, measure in IMAGE_MEASURES.items()}
 
 
 def pixel_metrics(pairs: MapsAndMasks) -> dict[str, float]:
@@ -178,7 +193,7 @@ def _rank(
 
 
 def _pixel_metrics(ranking: Ranking) -> dict[str, float]:
-    return _curve_metrics(ranking) | {"pro": ranking.pro()}
+    return {name: measure(ranking) for name, measure in PIXEL_MEASURES.items()}
 
 
 def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
@@ -190,13 +205,3 @@ def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:
         joined[end - len(part) : end] = part
         end -= len(part)
     return joined
-
-
-def _curve_metrics(ranking: Ranking) -> dict[str, float]:
-    f1, threshold = ranking.f1_max()
-    return {
-        "rocauc": ranking.rocauc(),
-        "average_precision": ranking.average_precision(),
-        "f1_max": f1,
-        "f1_max_threshold": threshold,
-    }

@@ -17,7 +17,8 @@ from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from tasks.core.config import INPUT_SIZE, ConfigurationError, Traits
+from tasks.core.errors import ConfigurationError
+from tasks.core.networks.traits import INPUT_SIZE, Traits
 
 _FINEST, _COARSEST = 4, 16  # strides of the levels that are kept
 _REBUILT = {"googlenet", "inception_v3"}  # torchvision makes them another network for published weights

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.core.config import Preprocessing
+from tasks.core.networks.traits import Preprocessing
 
 
 def preprocess(image: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tasks.core.config import Preprocessing
+from tasks.core.networks.traits import Preprocessing
 
 PREDICTED = (230, 159, 0)  # orange and sky blue: told apart by every kind of colour vision
 TRUTH = (86, 180, 233)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.config import Preprocessing
+from tasks.core.networks.traits import Preprocessing
 
 NOT_EVALUATED = 64  # in a picture of a mask: below half scale, so that every reader of masks sees "normal"
 _OPACITY = 0.6  # of the heat over the image

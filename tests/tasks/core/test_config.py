@@ -8,7 +8,9 @@ import pytest
 import torchvision
 
 from storage.store.store import digest
-from tasks.core.config import EFFICIENTNET_LITE0, RESNETS, Configuration, ConfigurationError, traits
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
+from tasks.core.networks.traits import EFFICIENTNET_LITE0, RESNETS, traits
 from tasks.core.networks.levels import find_traits
 
 

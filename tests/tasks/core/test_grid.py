@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.grid import AXES, grid
 
 BASE = Configuration(k_image=7)

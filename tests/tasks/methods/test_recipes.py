@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from storage.datasets.registry import Registry, read_registry
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.methods.presets import PRESETS
 from tasks.methods.recipes import Recipe, registered_recipes
 

@@ -18,7 +18,8 @@ from storage.computed.features import Features
 from storage.datasets.images import UnreadableImageError, decode_image
 from storage.errors import DatasetError, StoreError
 from storage.results.reader import Results
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import conformal_threshold
 from tasks.new_images.files import find_images, score_files
 from tasks.new_images.normal_images import NormalImages

@@ -7,7 +7,8 @@ import pytest
 from tiny import write_category
 
 from storage.datasets.dataset import Dataset
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.job import Request
 from tasks.run import ingest
 from tasks.run.ingest import settle

@@ -14,7 +14,8 @@ from torch import nn
 from storage.datasets.dataset import Dataset
 from storage.errors import StoreError
 from storage.store.store import Store
-from tasks.core.config import Configuration, ConfigurationError
+from tasks.core.config import Configuration
+from tasks.core.errors import ConfigurationError
 from tasks.job import Request
 from tasks.methods.index import index
 from tasks.methods.spade import score

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from drawn_features import draw_image, draw_training
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Method, Training
 from tasks.core.methods.registry import METHODS, describe_method, make_method
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.core.methods.neighbors import DN2
 from tasks.core.methods.patchcore import PatchCore
 from tasks.core.methods.registry import METHODS, method_label, parse_method

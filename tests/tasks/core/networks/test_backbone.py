@@ -8,7 +8,7 @@ import torch
 import torchvision
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.core.networks.backbone import Backbone
 from tasks.weights import read_state_dict, weights_file
 

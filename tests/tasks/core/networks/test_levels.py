@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import adaptive_avg_pool2d
 
-from tasks.core.config import ConfigurationError
+from tasks.core.errors import ConfigurationError
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.levels import find_traits, library_of, make_network
 

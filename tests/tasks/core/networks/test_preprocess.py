@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from tasks.core.config import Configuration, Preprocessing
+from tasks.core.config import Configuration
+from tasks.core.networks.traits import Preprocessing
 from tasks.core.networks.preprocess import align_mask, preprocess
 
 PAPER = Configuration().preprocessing

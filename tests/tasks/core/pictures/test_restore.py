@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.config import Configuration, Preprocessing
+from tasks.core.config import Configuration
+from tasks.core.networks.traits import Preprocessing
 from tasks.core.networks.preprocess import align_mask
 from tasks.core.pictures.restore import NOT_EVALUATED, heat_picture, mask_picture, quantise, restore
 

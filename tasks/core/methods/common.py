@@ -1,4 +1,4 @@
-"""Patch vectors of one level, and a seeded sample of all of them."""
+"""What methods have in common: the setting of their levels, patch vectors, and a seeded sample of these."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Training
+
+
+def check_levels(levels: tuple[int, ...]) -> None:
+    """Raise ConfigurationError unless there is one, and they are whole numbers, each once, ascending."""
+    whole = all(isinstance(level, int) and level > 0 for level in levels)
+    if not levels or not whole or list(levels) != sorted(set(levels)):
+        raise ConfigurationError(f"levels is {levels!r}: name strides, each once, finest first, as (8, 16)")
 
 
 def patch_vectors(level: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[int, int]]:
