@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from prefect import flow
 
@@ -17,12 +18,15 @@ from storage.results.schemas import REPRODUCTION
 from storage.store.store import DEFAULT_STORE
 from storage.store.tables import table_bytes, table_of
 from tasks.core.config import Configuration
+from tasks.core.grid import Point
+from tasks.core.methods.spade import Spade
+from tasks.core.settings import make
 from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Request
 from tasks.paper.figures import CAMPUS, IMAGES
-from tasks.paper.reproduction import Point, configurations, paper_figures, reproduction_rows
+from tasks.paper.reproduction import PublishedPoint, paper_figures, points_needed, reproduction_rows
 from tasks.progress import LOGGER
-from tasks.run.ingest import prepare
 from tasks.run.points import points_of
+from tasks.run.prepare import prepare
 
 
 @flow(name="reproduce", task_runner=task_runner())
@@ -35,11 +39,13 @@ def reproduce(
     device: str = "auto",
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
+    spade: Mapping[str, Any] | None = None,
 ) -> str:
     """Evaluate what the paper's tables need, and join it with their figures; the sweep's id is returned.
 
     Of MVTec AD, tables 1, 2, 3, 6 and 7; of frames in the layout of ShanghaiTech Campus, tables 4 and 5. What
-    varies from table to table is the paper's: protocol, levels, K and gallery; all else is `configuration`'s.
+    varies from table to table is the paper's: protocol, levels, K and gallery; all else is `configuration`'s,
+    and that of the settings of SPADE in `spade`.
     The same call with the same `run_id` continues an interrupted reproduction.
 
     Raises:
@@ -50,15 +56,28 @@ def reproduce(
     campus = isinstance(dataset.layout, Frames)
     wanted = _categories(dataset, categories, campus=campus)
     published = paper_figures(campus=campus)
-    settings = configurations(published, configuration)
-    job = prepare(Request(dataset, store, settings[0], wanted, run_id, device, batch_size, memory_gib))
+    base = Point(configuration, (make(Spade, Spade.name, spade or {}),))
+    needed = points_needed(published, base)
+    job = prepare(
+        Request(
+            dataset,
+            store,
+            needed[0].configuration,
+            needed[0].methods,
+            wanted,
+            run_id,
+            device,
+            batch_size,
+            memory_gib,
+        )
+    )
     incomplete = None
     try:
-        evaluate_points(job, settings)
+        evaluate_points(job, needed)
     except IncompleteRunError as error:
         incomplete = error
-    points = dict(zip(settings, _points(job, settings, campus=campus), strict=True))
-    rows = reproduction_rows(published, configuration, points, find_categories(dataset))
+    points = dict(zip(needed, _published(job, needed, campus=campus), strict=True))
+    rows = reproduction_rows(published, base, points, find_categories(dataset))
     opened = job.open_store()
     opened.write(opened.reproduction(job.run_id), table_bytes(table_of(rows, REPRODUCTION)))
     if incomplete is not None:
@@ -80,12 +99,12 @@ def _categories(dataset: Dataset, wanted: Sequence[str], *, campus: bool) -> tup
     return known
 
 
-def _points(job: Job, settings: Sequence[Configuration], *, campus: bool) -> list[Point]:
+def _published(job: Job, needed: Sequence[Point], *, campus: bool) -> list[PublishedPoint]:
     """The runs as published; the category of frames is called as the paper's."""
     results = Results(job.store)
     found = []
-    for point in points_of(job, settings):
+    for point in points_of(job, needed):
         rows = results.rows("categories", point.run_id)
         by_name = {CAMPUS if campus else row["category"]: row for row in rows}
-        found.append(Point(results.rows("run", point.run_id)[0], by_name))
+        found.append(PublishedPoint(results.rows("run", point.run_id)[0], by_name))
     return found

@@ -89,7 +89,7 @@ class Job:
         """One category of the run, without what was set aside since `ingest`."""
         store = self.open_store()
         manifest = Manifest.from_table(read_table(store.job(self.run_id, "manifest"))).of(category)
-        return Part(self, category, manifest.exclude(_set_aside(store, self.run_id, category)))
+        return Part(self, category, manifest.exclude(_set_aside(store, self.run_id, category)), store)
 
     def set_aside(self, categories: Sequence[str]) -> dict[str, str]:
         """Why images of these categories were set aside since `ingest`, by image_id."""
@@ -106,23 +106,30 @@ class Part:
         job: the run.
         category: its name.
         manifest: its files; those that cannot be used are set aside in it.
+        store: the run's store.
     """
 
-    def __init__(self, job: Job, category: str, manifest: Manifest) -> None:
-        """Narrow a run to the files of a manifest."""
+    def __init__(
+        self,
+        job: Job,
+        category: str,
+        manifest: Manifest,
+        store: Store | None = None,
+        features: Features | None = None,
+    ) -> None:
+        """Narrow a run to the files of a manifest; its store and features are opened, if not given."""
         self.job = job
         self.category = category
         self.manifest = manifest
+        self.store = store or job.open_store()
+        self._features = features
 
-    @cached_property
-    def store(self) -> Store:
-        """The run's store."""
-        return self.job.open_store()
-
-    @cached_property
+    @property
     def features(self) -> Features:
         """The features of the run."""
-        return Features(self.store, self.job.feature_key)
+        if self._features is None:
+            self._features = Features(self.store, self.job.feature_key)
+        return self._features
 
     @cached_property
     def train(self) -> list[str]:
@@ -149,7 +156,7 @@ class Part:
     def of(self, job: Job) -> Part:
         """The same files of another job with the same features."""
         reasons = {image.image_id: image.reason or "" for image in self.manifest.excluded()}
-        return Part(job, self.category, self.manifest).without(reasons)
+        return Part(job, self.category, self.manifest, self.store, self._features).without(reasons)
 
     def held_out(self, keys: Collection[str]) -> Part:
         """The training images alone, those of these keys as test images."""
@@ -165,11 +172,7 @@ class Part:
         return lru_cache(maxsize=kept)(partial(self.features.pyramid, strides=strides))
 
     def _of(self, manifest: Manifest) -> Part:
-        part = Part(self.job, self.category, manifest)
-        part.__dict__ |= {
-            name: self.__dict__[name] for name in ("store", "features") if name in self.__dict__
-        }
-        return part
+        return Part(self.job, self.category, manifest, self.store, self._features)
 
 
 def _set_aside(store: Store, run_id: str, category: str) -> dict[str, str]:

@@ -13,7 +13,6 @@ import numpy as np
 from storage.computed.scores import ImageScore
 from storage.errors import DatasetError
 from storage.store.store import digest
-from tasks.core.errors import ConfigurationError
 from tasks.core.methods.ensemble import Ensemble, Scale, held_out, mean_normalized, mean_rank
 from tasks.core.metrics.ranking import map_score
 from tasks.job import Part, Stage
@@ -84,13 +83,17 @@ class EnsembleScoring(Scoring):
             self.stage("score", scored - joined, len(missing), len(test)),
         ]
 
+    def refusal(self) -> str | None:
+        """One image has no rank."""
+        if self.method.rule != "ranks":
+            return None
+        return (
+            f"method {self.method.label} ranks the test images of a run, and one image has no rank: "
+            "score by another method, or evaluate with rule='scores'"
+        )
+
     def ask(self, image: Asked) -> Result:
         """The mean of what the methods say of any image."""
-        if self.method.rule == "ranks":
-            raise ConfigurationError(
-                f"method {self.method.label} ranks the test images of a run, and one image has no rank: "
-                "score by one of its methods, or evaluate with rule='scores'"
-            )
         return self._joined([member.ask(image) for member in self.members], self._scales)
 
     def held_out(self, keys: Sequence[str], *, maps: bool) -> Iterator[Result]:

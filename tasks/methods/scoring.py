@@ -59,13 +59,13 @@ class Scoring(ABC):
     def score(self) -> list[Stage]:
         """Append the scores that test images lack; a batch that is recorded is not done again."""
 
+    def refusal(self) -> str | None:
+        """Why the method cannot score an image on its own, if it cannot."""
+        return None
+
     @abstractmethod
     def ask(self, image: Asked) -> tuple[ImageScore, Map]:
-        """The record and the anomaly map (R, R) of any image, as `score` computes them.
-
-        Raises:
-            ConfigurationError: the method cannot score an image on its own.
-        """
+        """The record and the anomaly map (R, R) of any image, as `score` computes them."""
 
     @abstractmethod
     def held_out(self, keys: Sequence[str], *, maps: bool) -> Iterator[tuple[ImageScore, Map]]:

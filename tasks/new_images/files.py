@@ -34,7 +34,7 @@ def score_files(scorer: Scorer, names: Sequence[str], output: str | None = None)
     """
     files = find_images(names)
     base = Path(os.path.commonpath([path if path.is_dir() else path.parent for path in _paths(names)]))
-    category = scorer.normal.category
+    category = scorer.category
     for done, path in enumerate(files, start=1):
         row: dict[str, Any] = {"image": str(path), "category": category}
         try:
@@ -81,8 +81,11 @@ def _is_image(path: Path) -> bool:
 
 
 def _write_pictures(scorer: Scorer, scored: Scored, path: Path) -> dict[str, str]:
-    """Write the heat map and, where there is a threshold, the mask; their paths by column."""
-    heat, mask, limit = scored.heat_map(), scorer.mask(scored), scorer.threshold("pixel").value
+    """Write the heat map and, where there is a threshold, the mask; paths by column."""
+    heat = scored.heat_map()
+    if heat is None or scored.anomaly_map is None:
+        return {}
+    mask, limit = scorer.mask(scored), scorer.threshold("pixel").value
     highest = float(scored.anomaly_map.max()) if limit is None else 2 * limit
     pictures = {_HEAT: heat_picture(scored.image, heat, highest, heat_colours())}
     if mask is not None:

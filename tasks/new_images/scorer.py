@@ -9,27 +9,30 @@ scorer.score("new.png").verdict
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from storage.datasets.images import UnreadableImageError, decode_image
-from storage.results.schemas import SCORE_RULES
+from storage.results.metrics import SCORE_RULES
 from storage.store.store import DEFAULT_STORE
 from tasks.core.errors import ConfigurationError
-from tasks.core.metrics.ranking import map_score
-from tasks.core.networks.backbone import Backbone
+from tasks.core.methods.interface import Pyramid
 from tasks.core.networks.preprocess import preprocess
 from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.restore import restore
-from tasks.new_images.normal_images import NormalImages
+from tasks.core.settings import listed
+from tasks.methods.scoring import Asked
+from tasks.new_images.finished import Finished
 from tasks.new_images.thresholds import Rule, Threshold, threshold
-from tasks.weights import file_sha256, read_state_dict, weights_file
+
+if TYPE_CHECKING:
+    from tasks.core.networks.backbone import Backbone
 
 Image = str | Path | bytes | NDArray[np.uint8]
 
@@ -48,27 +51,30 @@ class Scored:
 
     Attributes:
         category: whose normal images it was compared with.
-        score_embedding: mean of the K squared distances of embeddings (equation 2).
-        score_map: mean of the highest 1 % of the anomaly map.
+        score_embedding: by the method's own rule; SPADE's is the mean of the K squared distances of
+            embeddings (equation 2).
+        score_map: mean of the highest 1 % of the anomaly map; None of a method that has none.
         threshold: above which the score of its rule counts as anomalous.
         verdict: "anomalous" or "normal"; None where there is no threshold.
-        neighbors: the nearest training images, nearest first.
-        anomaly_map: (R, R) at metric resolution; higher is more anomalous.
+        neighbors: the nearest training images, nearest first, where the method names them.
+        anomaly_map: (R, R) at metric resolution; higher is more anomalous; None where there is none.
         image: (H, W, 3), as it was scored.
     """
 
     category: str
     score_embedding: float
-    score_map: float
+    score_map: float | None
     threshold: Threshold
     verdict: Literal["anomalous", "normal"] | None
     neighbors: tuple[Neighbor, ...]
-    anomaly_map: NDArray[np.float32]
+    anomaly_map: NDArray[np.float32] | None
     image: NDArray[np.uint8]
     preprocessing: Preprocessing
 
-    def heat_map(self) -> NDArray[np.float32]:
+    def heat_map(self) -> NDArray[np.float32] | None:
         """The anomaly map (H, W) at the image's size; NaN outside the crop that is evaluated."""
+        if self.anomaly_map is None:
+            return None
         height, width = self.image.shape[:2]
         return restore(self.anomaly_map, self.preprocessing, height, width)
 
@@ -77,8 +83,7 @@ class Scorer:
     """Scores new images with the features, the index and the settings of a finished run.
 
     An image gets the very score that the run's table has for it: what the store has is read, and a new image
-    goes through the same steps. Read are the embeddings of the training images, and the pyramids of the K
-    that are nearest.
+    goes through the same steps.
     """
 
     def __init__(
@@ -87,6 +92,7 @@ class Scorer:
         run: str = "latest",
         category: str | None = None,
         *,
+        method: str | None = None,
         fpr: float = 0.01,
         rule: Literal["embedding", "map"] = "embedding",
         weights: str | None = None,
@@ -95,9 +101,10 @@ class Scorer:
         """Open a run's category, which may be left out where the run has one.
 
         Args:
-            store: folder of the store.
+            store: folder or URL of the store.
             run: a run's id, or "latest".
             category: whose normal images new ones are compared with.
+            method: of the run, as its tables name it; its first by default.
             fpr: false-positive rate of the thresholds, on normal images (see `thresholds.py`).
             rule: which of the two scores gives the verdict.
             weights: file of the backbone's weights, where it is not the one that the run used any more.
@@ -108,14 +115,21 @@ class Scorer:
             StoreError: no such run, or what it computed is gone, and the remedy.
         """
         if rule not in SCORE_RULES:
-            raise ConfigurationError(f"rule is {rule!r}: it is one of {', '.join(SCORE_RULES)}")
-        self.normal = NormalImages.of(store, run, category)
+            raise ConfigurationError(f"rule is {rule!r}: it is one of {listed(SCORE_RULES)}")
+        self.finished = Finished.of(store, run, category, method, device)
+        self.scoring = self.finished.scoring
+        if (refusal := self.scoring.refusal()) is not None:
+            raise ConfigurationError(refusal)
         self._rule: Rule = rule
         self._rate = fpr
-        self._weights = weights or self.normal.record.get("weights")
-        self._device = device
+        self._weights = weights or self.finished.record["weights"]
         self._thresholds: dict[Rule, Threshold] = {}
         self.threshold(rule)
+
+    @property
+    def category(self) -> str:
+        """Whose normal images new ones are compared with."""
+        return self.scoring.part.category
 
     def score(self, image: Image) -> Scored:
         """Score a file's path, its bytes, or an RGB image (H, W, 3) uint8.
@@ -125,36 +139,32 @@ class Scorer:
             ConfigurationError: the weights of the run are gone or changed.
         """
         key, values = _read(image)
-        embedding, pyramid = self._features(key, values)
-        record, anomaly_map = self.normal.score(key, embedding, pyramid, self._device)
-        by_map = map_score(anomaly_map)
+        record, anomaly_map = self.scoring.ask(self._asked(key, values))
         limit = self.threshold(self._rule)
         verdict: Literal["anomalous", "normal"] | None = None
-        if limit.value is not None:
-            found = by_map if self._rule == "map" else record.score_embedding
-            verdict = "anomalous" if found > limit.value else "normal"
+        value = record.score_map if self._rule == "map" else record.score_embedding
+        if limit.value is not None and value is not None:
+            verdict = "anomalous" if value > limit.value else "normal"
+        near = zip(record.neighbors, record.squared_distances, strict=True)
         return Scored(
-            self.normal.category,
+            self.category,
             record.score_embedding,
-            by_map,
+            record.score_map,
             limit,
             verdict,
-            tuple(
-                Neighbor(self.normal.image_ids[position], distance)
-                for position, distance in zip(record.neighbors, record.squared_distances, strict=True)
-            ),
+            tuple(Neighbor(self.finished.image_ids[position], distance) for position, distance in near),
             anomaly_map,
             values,
-            self.normal.settings.preprocessing,
+            self.scoring.part.job.configuration.preprocessing,
         )
 
     def describe(self) -> dict[str, Any]:
-        """What scores by this scorer mean: run, category, and the thresholds computed so far."""
-        record = self.normal.record
+        """What scores by this scorer mean: run, category, method, and the thresholds computed so far."""
         found = {rule: asdict(limit) for rule, limit in self._thresholds.items()}
         return {
-            "run": record["run"],
-            "category": self.normal.category,
+            "run": self.finished.record["run"],
+            "category": self.category,
+            "method": self.scoring.method.label,
             "threshold": found[self._rule],
             "mask_threshold": found.get("pixel"),
         }
@@ -162,32 +172,44 @@ class Scorer:
     def threshold(self, rule: Rule) -> Threshold:
         """The threshold of a score, computed once and kept in the store; "pixel" is that of `mask`."""
         if rule not in self._thresholds:
-            self._thresholds[rule] = threshold(self.normal, rule, self._rate, self._device)
+            self._thresholds[rule] = threshold(self.scoring, rule, self._rate)
         return self._thresholds[rule]
 
     def mask(self, scored: Scored) -> NDArray[np.bool_] | None:
-        """The anomalous pixels (H, W) of an image; None where there is no threshold.
+        """The anomalous pixels (H, W) of an image; None where there is no map or no threshold.
 
         Those above the threshold of the highest pixel of normal maps: at the false-positive rate, a normal
         image has any. None is anomalous outside the crop that is evaluated.
         """
-        limit = self.threshold("pixel").value
-        return None if limit is None else scored.heat_map() > limit  # NaN is not
+        heat = scored.heat_map()
+        limit = None if heat is None else self.threshold("pixel").value
+        return None if heat is None or limit is None else heat > limit  # NaN is not
 
-    def _features(self, key: str, image: NDArray[np.uint8]) -> tuple[NDArray[np.float32], list[NDArray[Any]]]:
-        """Embedding (D,) and levels (H, W, C) of an image: those in the store, or new ones of their type."""
-        settings, features = self.normal.settings, self.normal.features
+    def _asked(self, key: str, image: NDArray[np.uint8]) -> Asked:
+        """Embedding and levels of an image: those in the store, or new ones of their type."""
+        part = self.scoring.part
+        settings, features = part.job.configuration, part.features
         if key in features:
-            return features.embeddings([key])[0], features.pyramid(key, settings.levels)
+            return Asked(key, features.embeddings([key])[0], lambda strides: features.pyramid(key, strides))
+        import torch
+
         values = preprocess(image, settings.preprocessing)
         embeddings, levels = self._backbone(torch.from_numpy(values[None]))
         dtype = np.dtype(settings.dtype)
         embedding = embeddings[0].numpy().astype(dtype).astype(np.float32)
-        return embedding, [levels[stride][0].numpy().astype(dtype) for stride in settings.levels]
+
+        def read(strides: Sequence[int]) -> Pyramid:
+            return [levels[stride][0].numpy().astype(dtype) for stride in strides]
+
+        return Asked(key, embedding, read)
 
     @cached_property
     def _backbone(self) -> Backbone:
-        settings, record = self.normal.settings, self.normal.record
+        from tasks.core.networks.backbone import Backbone
+        from tasks.weights import file_sha256, read_state_dict, weights_file
+
+        job, record = self.scoring.part.job, self.finished.record
+        settings = job.configuration
         try:
             path = weights_file(settings.backbone, self._weights)
         except ConfigurationError as error:
@@ -199,7 +221,7 @@ class Scorer:
                 f"weights is {str(path)!r}: not the file that run {record['run']} used, whose SHA-256 is "
                 f"{record['weights_sha256']}: name that one with --weights, or evaluate with this one"
             )
-        return Backbone(settings.backbone, read_state_dict(path), self._device, settings.precision)
+        return Backbone(settings.backbone, read_state_dict(path), job.device, settings.precision)
 
 
 def _read(image: Image) -> tuple[str, NDArray[np.uint8]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from storage.computed.held_out import read_held_out, write_held_out
-from tasks.core.matching.retrieval import embedding_score
+from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import check_rate, conformal_threshold, images_needed
-from tasks.core.metrics.ranking import map_score
-from tasks.new_images.normal_images import NormalImages
+from tasks.methods.scoring import Scoring
 from tasks.progress import report
 
 Rule = Literal["embedding", "map", "pixel"]
@@ -29,61 +29,72 @@ class Threshold:
     reason: str | None = None
 
 
-def threshold(normal: NormalImages, rule: Rule, rate: float, device: str = "cpu") -> Threshold:
+def threshold(scoring: Scoring, rule: Rule, rate: float) -> Threshold:
     """The threshold of a score at a false-positive rate: a higher score counts as anomalous.
 
-    Each training image is held out in turn and scored against the others, with its K nearest among them; the
-    threshold is the conformal quantile of these scores. Test images take no part. Rule "embedding" holds out
-    every training image, which costs little. "map", and "pixel", the highest value of a map, cost a matching
-    an image: the first by SHA-256, which is as good as drawn, are held out, as many as the rate needs and at
-    least `SAMPLE`. All scores are kept in the store: another rate computes those that it lacks.
+    Training images are held out and scored as if the method had not seen them; the threshold is the conformal
+    quantile of these scores. Test images take no part. Where the nearest training images alone matter, each
+    image is compared with all others, which for rule "embedding" costs little and is done for all. Otherwise
+    a map or a fit is computed for it: the first images by SHA-256, which is as good as drawn, are held out,
+    as many as the rate needs and at least `SAMPLE`. All scores are kept in the store: another rate computes
+    those that it lacks. Rule "pixel" is the highest value of a map.
 
     Assumption: new normal images come from where the training images came from, in no order that matters
-    (exchangeable). That held-out images have one image less to be compared with makes their scores a little
+    (exchangeable). That held-out images have fewer images to be compared with makes their scores a little
     higher, and the threshold a little safer; a strict guarantee is given up for that: it would need images
     that the run never trained on. A drift of camera or light voids it; images of the same piece on both sides
     of the comparison, as in frames of a video, make it too low.
 
     Raises:
-        ConfigurationError: no such rate.
+        ConfigurationError: no such rate, or the method has no map to take the rule from.
     """
     check_rate(rate)
-    needed, there = images_needed(rate), len(set(normal.keys))
+    if rule != "embedding" and not scoring.method.has_map:
+        raise ConfigurationError(
+            f"rule is {rule!r}: method {scoring.method.label} scores whole images, without a map: "
+            "use embedding"
+        )
+    needed, there = images_needed(rate), len(set(scoring.part.train))
     if needed > there or there < 2:
         reason = (
-            f"a false-positive rate of {rate:g} needs {max(needed, 2)} normal images, and {normal.category} "
-            f"has {there}"
+            f"a false-positive rate of {rate:g} needs {max(needed, 2)} normal images, and "
+            f"{scoring.part.category} has {there}"
         )
         if there > 1:
             reason += (
                 f": name a rate of {math.ceil(10_000 / (there + 1)) / 10_000:g} or more, or add normal images"
             )
         return Threshold(rule, rate, None, there, reason)
-    scores = held_out_scores(normal, rule, there if rule == "embedding" else max(needed, SAMPLE), device)
+    cheap = rule == "embedding" and scoring.settled.depends_on_neighbors_alone
+    scores = held_out_scores(scoring, rule, there if cheap else max(needed, SAMPLE))
     return Threshold(rule, rate, conformal_threshold(scores, rate), len(scores))
 
 
-def held_out_scores(normal: NormalImages, rule: Rule, count: int, device: str) -> list[float]:
+def held_out_scores(scoring: Scoring, rule: Rule, count: int) -> list[float]:
     """Scores of the first `count` training images, at most all; what is kept is not computed."""
-    first = {key: position for position, key in reversed(list(enumerate(normal.keys)))}
-    keys = sorted(first)[:count]
-    kept = read_held_out(normal.store, normal.score_key)
+    part = scoring.part
+    keys = sorted(set(part.train))[:count]
+    kept = read_held_out(part.store, scoring.key)
     missing = [key for key in keys if key not in kept.get(rule, {})]
-    size = max(1, len(missing)) if rule == "embedding" else _BATCH
+    with_maps = rule != "embedding"
+    size = _BATCH if with_maps else max(1, len(missing))
+    done = len(keys) - len(missing)
     for start in range(0, len(missing), size):
         batch = missing[start : start + size]
-        for key in batch:
-            for name, value in _held_out(normal, first[key], rule, device).items():
-                kept.setdefault(name, {})[key] = value
-        write_held_out(normal.store, normal.score_key, kept)
-        report("calibrate", normal.category, len(keys) - len(missing) + start + len(batch), len(keys))
+        _measure(scoring, batch, kept, with_maps=with_maps)
+        write_held_out(part.store, scoring.key, kept)
+        done += len(batch)
+        report("calibrate", part.category, done, len(keys))
     return [kept[rule][key] for key in keys]
 
 
-def _held_out(normal: NormalImages, position: int, rule: Rule, device: str) -> dict[str, float]:
-    """The scores of one held-out image that come at one cost, by rule."""
-    if rule == "embedding":
-        squared, _ = normal.held_out_distances(position)
-        return {rule: float(embedding_score(squared[None, : normal.settings.k_image])[0])}
-    _, anomaly_map = normal.score_held_out(position, device)
-    return {"map": map_score(anomaly_map), "pixel": float(anomaly_map.max())}
+def _measure(
+    scoring: Scoring, keys: Sequence[str], kept: dict[str, dict[str, float]], *, with_maps: bool
+) -> None:
+    """Add the scores of held-out images by every rule that comes at one cost."""
+    for record, anomaly_map in scoring.held_out(keys, maps=with_maps):
+        found: dict[str, float] = {"embedding": record.score_embedding}
+        if anomaly_map is not None and record.score_map is not None:
+            found |= {"map": record.score_map, "pixel": float(anomaly_map.max())}
+        for name, value in found.items():
+            kept.setdefault(name, {})[record.sha256] = value

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tasks.core.config import Configuration
+from storage.results.metrics import BY_NAME
+from tasks.core.grid import Point
 from tasks.paper.figures import (
     AVERAGE,
     CAMPUS,
@@ -22,13 +23,12 @@ from tasks.paper.figures import (
 
 Row = Mapping[str, Any]
 THESE = "average of these"
-_VARIED = ("protocol", "levels", "k_image", "k_gallery", "gallery")  # from table to table
+_VARIED = ("levels", "k_image", "k_gallery", "gallery")  # of SPADE, from table to table; the protocol, too
 _COLUMNS = {"image_rocauc": "image_rocauc_embedding", "pixel_rocauc": "pixel_rocauc", "pro": "pro"}
-_REASONS = {"image_rocauc": "image_reason", "pixel_rocauc": "pixel_reason", "pro": "pixel_reason"}
 
 
 @dataclass(frozen=True)
-class Point:
+class PublishedPoint:
     """A run: its row of the runs table, and those of its categories table by category."""
 
     run: Row
@@ -42,33 +42,37 @@ def paper_figures(*, campus: bool) -> list[Figure]:
     return sorted(chosen, key=lambda figure: figure.table or 0)
 
 
-def settings_of(figure: Figure, base: Configuration) -> Configuration:
+def point_of(figure: Figure, base: Point) -> Point:
     """`base` with the protocol, levels, K and gallery that a figure was measured with."""
     published = published_settings(figure)
-    varied = {name: published[name] for name in _VARIED}
-    return replace(base, **varied | {"levels": tuple(varied["levels"])})
+    varied = {name: published[name] for name in _VARIED} | {"levels": tuple(published["levels"])}
+    (method,) = base.methods
+    return Point(
+        replace(base.configuration, protocol=published["protocol"]),
+        (replace(method, **varied),),
+    )
 
 
-def configurations(published: Sequence[Figure], base: Configuration) -> list[Configuration]:
+def points_needed(published: Sequence[Figure], base: Point) -> list[Point]:
     """The different settings that the figures need, in the order of the tables."""
-    return list(dict.fromkeys(settings_of(figure, base) for figure in published))
+    return list(dict.fromkeys(point_of(figure, base) for figure in published))
 
 
 def reproduction_rows(
     published: Sequence[Figure],
-    base: Configuration,
-    points: Mapping[Configuration, Point],
+    base: Point,
+    points: Mapping[Point, PublishedPoint],
     of_dataset: Collection[str],
 ) -> list[dict[str, Any]]:
     """One row a published figure: ours, the difference, or why there is none; then averages of the same.
 
-    `points` are by the `settings_of` the figures; the categories of their rows are named as the figures', and
+    `points` are by the `point_of` the figures; the categories of their rows are named as the figures', and
     `of_dataset` are all that the dataset has. Where only some of the paper's categories have a value, the
     average has no difference, and a row "average of these" takes both means over the same categories.
     """
     rows = []
     for figure in published:
-        point = points[settings_of(figure, base)]
+        point = points[point_of(figure, base)]
         if figure.category != AVERAGE:
             rows.append(_row(figure, point, **_of_category(figure, point, of_dataset)))
             continue
@@ -83,7 +87,7 @@ def reproduction_rows(
 
 def _row(
     figure: Figure,
-    point: Point,
+    point: PublishedPoint,
     *,
     ours: float | None,
     categories: int,
@@ -106,14 +110,14 @@ def _row(
     }
 
 
-def _of_category(figure: Figure, point: Point, of_dataset: Collection[str]) -> dict[str, Any]:
+def _of_category(figure: Figure, point: PublishedPoint, of_dataset: Collection[str]) -> dict[str, Any]:
     ours, row = _value(point, figure.category, figure.metric), point.categories.get(figure.category)
     reason = None
     if row is None:
         there = figure.category in of_dataset
         reason = "not asked for" if there else "category not in the dataset"
     elif ours is None:
-        reason = row["reason"] or row[_REASONS[figure.metric]]
+        reason = row["reason"] or BY_NAME[_COLUMNS[figure.metric]].reason(row)
     return {
         "ours": ours,
         "categories": int(ours is not None),
@@ -122,7 +126,7 @@ def _of_category(figure: Figure, point: Point, of_dataset: Collection[str]) -> d
     }
 
 
-def _of_average(figure: Figure, point: Point, ours: Mapping[str, float]) -> dict[str, Any]:
+def _of_average(figure: Figure, point: PublishedPoint, ours: Mapping[str, float]) -> dict[str, Any]:
     whole = len(ours) == len(IMAGES)
     return {
         "ours": float(np.mean(list(ours.values()))) if ours else None,
@@ -132,12 +136,12 @@ def _of_average(figure: Figure, point: Point, ours: Mapping[str, float]) -> dict
     }
 
 
-def _value(point: Point, category: str, metric: str) -> float | None:
+def _value(point: PublishedPoint, category: str, metric: str) -> float | None:
     value: float | None = point.categories.get(category, {}).get(_COLUMNS[metric])
     return value
 
 
-def _images(categories: Collection[str], point: Point) -> Iterator[str]:
+def _images(categories: Collection[str], point: PublishedPoint) -> Iterator[str]:
     """Which of these categories have other images than MVTec AD's, and how many."""
     for category in categories:
         found = point.categories.get(category)

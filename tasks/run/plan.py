@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
 from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,18 +16,20 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from storage.computed.features import Features
-from storage.computed.scores import Scores
 from storage.datasets.dataset import Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
-from storage.results.schemas import SPADE
 from storage.store.store import Store
-from tasks.core.matching.matching import match
+from tasks.core.matching.matching import match_each
+from tasks.core.methods.spade import Spade
 from tasks.core.networks.backbone import Backbone
-from tasks.job import Job, Request
-from tasks.methods.by_name import members_of, method_scoring
+from tasks.job import Job, Part, Request
+from tasks.methods.by_name import scoring_of
+from tasks.methods.scoring import Scoring
 from tasks.progress import report
-from tasks.run.ingest import report_files, settle
+from tasks.run.ingest import report_files
+from tasks.run.prepare import settle
+from tasks.run.tables import first_spade
 from tasks.weights import read_state_dict
 
 _IMAGES = 16  # that the calibration passes through the backbone
@@ -44,9 +46,10 @@ class Work:
         category: its name.
         images: usable images, training and test.
         extract: distinct images without features, not counting those of a category before.
-        score: distinct test images without scores by SPADE, if it is asked for.
-        gallery: images that each of them is matched with.
+        score: distinct test images without scores by SPADE.
+        pairs: images of galleries that they are matched with.
         other: scores that are missing by the other methods.
+        maps: anomaly maps that come with these scores.
         reason: why the category cannot be evaluated, or None.
     """
 
@@ -54,8 +57,9 @@ class Work:
     images: int
     extract: int = 0
     score: int = 0
-    gallery: int = 0
+    pairs: int = 0
     other: int = 0
+    maps: int = 0
     reason: str | None = None
 
 
@@ -84,7 +88,7 @@ class Costs:
 class Estimate:
     """What a run does for one category: counts as in `Work`, GiB at most, 10⁹ multiply-adds, minutes.
 
-    The minutes are those of extraction and of SPADE.
+    The minutes are those of extraction and of matching.
     """
 
     category: str
@@ -138,30 +142,47 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
     planned: set[str] = set()
     works = []
     for category in manifest.categories():
-        part = manifest.of(category)
-        train, test = ([entry.key for entry in entries] for entries in (part.train(), part.test()))
+        part = Part(job, category, manifest.of(category), store, features)
+        train, test = part.train, part.test
         try:
-            part.check()
+            part.manifest.check()
         except DatasetError as error:
             works.append(Work(category, len(train) + len(test), reason=str(error)))
             continue
         extract = set(features.missing([*train, *test])) - planned
         planned |= extract
-        missing = {
-            method: len(Scores(store, method_scoring(job, part, method)[0]).missing(test))
-            for method in {*job.methods, *chain.from_iterable(map(members_of, job.methods))}
-        }
-        gallery = min(job.configuration.k_gallery, len(train))
-        score = missing.pop(SPADE, 0)
-        counts = (len(train) + len(test), len(extract), score, gallery, sum(missing.values()))
-        works.append(Work(category, *counts))
+        counts = Counter[str]()
+        for scoring in _scorings(part):
+            missing = len(scoring.scores.missing(test))
+            method = scoring.settled
+            counts["score" if isinstance(method, Spade) else "other"] += missing
+            counts["pairs"] += missing * method.k_gallery if isinstance(method, Spade) else 0
+            counts["maps"] += missing * method.has_map
+        images = len(train) + len(test)
+        works.append(
+            Work(
+                category,
+                images,
+                len(extract),
+                counts["score"],
+                counts["pairs"],
+                counts["other"],
+                counts["maps"],
+            )
+        )
     return works
+
+
+def _scorings(part: Part) -> Iterator[Scoring]:
+    """Each method that is asked for, and those of ensembles, once."""
+    methods = part.job.methods
+    for method in dict.fromkeys([*methods, *chain.from_iterable(method.members for method in methods)]):
+        yield scoring_of(part, method)
 
 
 def estimate(work: Work, costs: Costs) -> Estimate:
     """The work of a category at these costs."""
-    pairs = work.score * work.gallery
-    seconds = work.extract * costs.forward_seconds + pairs * costs.match_seconds
+    seconds = work.extract * costs.forward_seconds + work.pairs * costs.match_seconds
     return Estimate(
         category=work.category,
         images=work.images,
@@ -169,9 +190,9 @@ def estimate(work: Work, costs: Costs) -> Estimate:
         score=work.score,
         other=work.other,
         feature_gib=work.extract * costs.feature_bytes / 2**30,
-        map_gib=work.score * costs.map_bytes / 2**30,
+        map_gib=work.maps * costs.map_bytes / 2**30,
         forward_gmac=work.extract * costs.forward_macs / 1e9,
-        match_gmac=pairs * costs.match_macs / 1e9,
+        match_gmac=work.pairs * costs.match_macs / 1e9,
         minutes=seconds / 60,
         reason=work.reason,
     )
@@ -195,32 +216,37 @@ def calibrate(job: Job) -> Costs:
     backbone(batch)
     forward_seconds = (time.perf_counter() - start) / len(batch)
     report("calibrate", None, 1, 2)
-    query, *gallery = (
-        [levels[stride][image].numpy() for stride in settings.levels] for image in range(1 + _GALLERY)
-    )
-    options: dict[str, Any] = {
-        "fusion": settings.fusion,
-        "upsampling": settings.upsampling,
-        "kappa": settings.kappa,
-        "device": job.device,
-    }
-    match(query, gallery[:1], **options)
-    start = time.perf_counter()
-    match(query, gallery, **options)
-    match_seconds = (time.perf_counter() - start) / len(gallery)
+    match_macs, match_seconds = _matching_costs(job, levels)
     report("calibrate", None, 2, 2)
     values = sum(array[0].numel() for array in (embeddings, *levels.values()))
     return Costs(
         feature_bytes=values * np.dtype(settings.dtype).itemsize,
         map_bytes=settings.metric_resolution**2 * np.dtype(np.float32).itemsize,
         forward_macs=sum(macs),
-        match_macs=match_macs([np.shape(level) for level in query], settings.fusion),
+        match_macs=match_macs,
         forward_seconds=forward_seconds,
         match_seconds=match_seconds,
     )
 
 
-def match_macs(shapes: Sequence[Sequence[int]], fusion: str) -> int:
+def _matching_costs(job: Job, levels: Mapping[int, Tensor]) -> tuple[int, float]:
+    """Multiply-adds and seconds of matching an image with another by the run's SPADE; zeros without it."""
+    spade = first_spade(job.methods)
+    if spade is None:
+        return 0, 0.0
+    spade = spade.settled(job.configuration.grids)
+    query, *gallery = (
+        [levels[stride][image].numpy() for stride in spade.levels] for image in range(1 + _GALLERY)
+    )
+    matching = spade.matching(spade.levels)
+    match_each(query, gallery[:1], [matching], device=job.device)
+    start = time.perf_counter()
+    match_each(query, gallery, [matching], device=job.device)
+    seconds = (time.perf_counter() - start) / len(gallery)
+    return products([np.shape(level) for level in query], spade.fusion), seconds
+
+
+def products(shapes: Sequence[Sequence[int]], fusion: str) -> int:
     """Multiply-adds of all products of one image's patches with another's, levels (Hi, Wi, Ci)."""
     patches = [height * width for height, width, _ in shapes]
     channels = [shape[2] for shape in shapes]
