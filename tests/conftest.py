@@ -81,14 +81,12 @@ def resnet18_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def settings(resnet18_weights: Path) -> Callable[..., Configuration]:
-    """Makes small configurations: seeded weights, few neighbours, small maps; with what a test changes."""
+    """Makes small configurations: seeded weights, small maps; with what a test changes."""
 
     def make(**changes: Any) -> Configuration:
         base: dict[str, Any] = {
             "backbone": "resnet18",
             "weights": str(resnet18_weights),
-            "k_image": 3,
-            "k_gallery": 2,
             "metric_resolution": 64,
             "sigma": 1.0,
             "dtype": "float32",

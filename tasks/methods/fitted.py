@@ -35,8 +35,8 @@ class FeatureScoring(Scoring):
     def learned_from(self) -> dict[str, Any]:
         """All that determines the state."""
         part = self.part
-        learned = {"features": part.job.feature_key, "gallery": gallery_digest(part.train)}
-        return self.settled.description() | learned
+        learned = {"features": part.job.feature_key, "training": gallery_digest(part.train)}
+        return {"settings": self.settled.description()} | learned
 
     @cached_property
     def description(self) -> dict[str, Any]:

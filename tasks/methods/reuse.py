@@ -16,8 +16,8 @@ from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError
 from storage.store.store import Store
 
-TRAIN = "train"  # in a description: the training images, which the key's gallery is a digest of
-_GALLERY = ("gallery", TRAIN)
+TRAIN = "train"  # in a description: the training images, which "training" is a digest of
+_TRAINING = ("training", TRAIN)
 
 
 class EarlierScores:
@@ -32,11 +32,11 @@ class EarlierScores:
 
     def alike(self, description: Mapping[str, Any]) -> list[Alike]:
         """Those with the features and settings described, and with any training images."""
-        wanted = _without_gallery(json.loads(json.dumps(description)))
+        wanted = _without_training(json.loads(json.dumps(description)))
         return [
             Alike(Scores(self._store, name), other[TRAIN])
             for name, other in self._descriptions.items()
-            if TRAIN in other and _without_gallery(other) == wanted
+            if TRAIN in other and _without_training(other) == wanted
         ]
 
     @cached_property
@@ -68,5 +68,5 @@ class Alike:
         return None
 
 
-def _without_gallery(description: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in description.items() if name not in _GALLERY}
+def _without_training(description: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in description.items() if name not in _TRAINING}

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,23 +9,23 @@ import numpy as np
 import pytest
 from PIL import Image
 from tiny import write_category
-from typer.testing import CliRunner
 
-from flows.cli.app import app
 from flows.evaluate import evaluate
-from storage.computed.features import Features
 from storage.datasets.images import UnreadableImageError, decode_image
 from storage.errors import DatasetError, StoreError
 from storage.results.reader import Results
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import conformal_threshold
+from tasks.methods.fitted import FeatureScoring
+from tasks.methods.scoring import Scoring
 from tasks.new_images.files import find_images, score_files
-from tasks.new_images.normal_images import NormalImages
+from tasks.new_images.finished import Finished
 from tasks.new_images.scorer import Scorer
 from tasks.new_images.thresholds import Rule, held_out_scores, threshold
 
 FPR = 0.2
+SPADE = "spade(k_image=3, k_gallery=2)"
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +43,7 @@ def folder(
     shutil.copy(train / "001.png", train / "twin.png")
     shutil.copy(resnet18_weights, folder / "weights.pth")
     configuration = settings(weights=str(folder / "weights.pth"), dtype="float16")
-    evaluate(str(folder / "data"), str(folder / "store"), configuration, run_id="one")
+    evaluate(str(folder / "data"), str(folder / "store"), configuration, run_id="one", methods=[SPADE])
     return folder
 
 
@@ -52,6 +51,10 @@ def folder(
 def store(folder: Path, tmp_path: Path) -> Path:
     """A copy of the store, to be changed."""
     return Path(shutil.copytree(folder / "store", tmp_path / "store"))
+
+
+def scoring_at(store: Path, category: str, method: str | None = None) -> Scoring:
+    return Finished.of(str(store), "one", category, method).scoring
 
 
 @pytest.mark.parametrize("category", ["nut", "bolt"])
@@ -78,10 +81,10 @@ def test_a_new_image_is_one_that_the_store_has_never_seen(folder: Path) -> None:
     path = folder / "data" / "nut" / "test" / "square" / "000.png"
     pixels = decode_image(path.read_bytes())[0]
     scorer = Scorer(str(folder / "store"), "one", "nut", fpr=FPR)
-    assert hashlib.sha256(path.read_bytes()).hexdigest() in scorer.normal.features
+    assert hashlib.sha256(path.read_bytes()).hexdigest() in scorer.scoring.part.features
     assert (
         hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        not in scorer.normal.features
+        not in scorer.scoring.part.features
     )
     other = pixels.copy()
     other[18:22, 20:25] = (255, 0, 0)
@@ -89,17 +92,18 @@ def test_a_new_image_is_one_that_the_store_has_never_seen(folder: Path) -> None:
 
 
 def test_the_threshold_of_embeddings_is_that_of_a_plain_loop_over_held_out_images(folder: Path) -> None:
-    normal = NormalImages.of(str(folder / "store"), "one", "nut")
-    assert len(normal.keys) == 7
-    keys = sorted(set(normal.keys))
+    scoring = scoring_at(folder / "store", "nut")
+    train = scoring.part.train
+    assert len(train) == 7
+    keys = sorted(set(train))
     assert len(keys) == 6
-    rows = Features(normal.store, normal.record["feature_key"]).embeddings(list(normal.keys)).astype(float)
+    rows = scoring.part.features.embeddings(train).astype(float)
     expected = []
     for key in keys:
-        query = rows[normal.keys.index(key)]
-        others = [row for row, other in zip(rows, normal.keys, strict=True) if other != key]
+        query = rows[train.index(key)]
+        others = [row for row, other in zip(rows, train, strict=True) if other != key]
         expected.append(np.mean(sorted(((row - query) ** 2).sum() for row in others)[:3]))
-    found = threshold(normal, "embedding", FPR)
+    found = threshold(scoring, "embedding", FPR)
     assert found.images == 6
     assert found.value == pytest.approx(conformal_threshold(expected, FPR), rel=1e-12)
 
@@ -108,14 +112,15 @@ def test_held_out_maps_are_those_of_a_run_without_the_image(
     folder: Path, store: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
     """The image is moved from the training to the test images, and the run does the rest."""
-    normal = NormalImages.of(str(store), "one", "bolt")
-    scores = dict(zip(sorted(normal.keys), held_out_scores(normal, "map", 5, "cpu"), strict=True))
-    highest = dict(zip(sorted(normal.keys), held_out_scores(normal, "pixel", 5, "cpu"), strict=True))
+    scoring = scoring_at(store, "bolt")
+    keys = sorted(scoring.part.train)
+    scores = dict(zip(keys, held_out_scores(scoring, "map", 5), strict=True))
+    highest = dict(zip(keys, held_out_scores(scoring, "pixel", 5), strict=True))
     data = Path(shutil.copytree(folder / "data", tmp_path / "data"))
     moved = data / "bolt" / "test" / "good" / "moved.png"
     (data / "bolt" / "train" / "good" / "002.png").rename(moved)
     configuration = settings(weights=str(folder / "weights.pth"), dtype="float16")
-    evaluate(str(data), str(store), configuration, ["bolt"], run_id="two")
+    evaluate(str(data), str(store), configuration, ["bolt"], run_id="two", methods=[SPADE])
     key = hashlib.sha256(moved.read_bytes()).hexdigest()
     results = Results(store)
     row = results.images("two").set_index("image_id").loc["bolt/test/good/moved.png"]
@@ -124,23 +129,22 @@ def test_held_out_maps_are_those_of_a_run_without_the_image(
 
 
 def test_a_threshold_is_computed_once(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    normal = NormalImages.of(str(store), "one", "nut")
+    scoring = scoring_at(store, "nut")
     rules: tuple[Rule, ...] = ("embedding", "map", "pixel")
-    before = [threshold(normal, rule, FPR) for rule in rules]
-    path = normal.store.held_out(normal.score_key)
+    before = [threshold(scoring, rule, FPR) for rule in rules]
+    path = Path(str(scoring.part.store.held_out(scoring.key)))
     content = path.read_bytes()
 
     def refuse(*_: object) -> None:
         raise AssertionError("computed again")
 
     with monkeypatch.context() as patch:
-        patch.setattr(NormalImages, "score_held_out", refuse)
-        patch.setattr(NormalImages, "held_out_distances", refuse)
-        again = NormalImages.of(str(store), "one", "nut")
+        patch.setattr(FeatureScoring, "held_out", refuse)
+        again = scoring_at(store, "nut")
         assert [threshold(again, rule, FPR) for rule in rules] == before
         assert threshold(again, "map", 0.5).value is not None
     path.write_bytes(content[:-9])
-    assert [threshold(normal, rule, FPR) for rule in rules] == before
+    assert [threshold(scoring, rule, FPR) for rule in rules] == before
     assert path.read_bytes() == content
 
 
@@ -158,7 +162,7 @@ def test_the_verdict_is_that_of_the_rule_at_its_threshold(folder: Path) -> None:
 def test_too_few_normal_images_give_scores_and_the_reason_why_no_verdict(folder: Path) -> None:
     scorer = Scorer(str(folder / "store"), "one", "nut", fpr=0.01)
     found = scorer.score(folder / "data" / "nut" / "test" / "square" / "000.png")
-    assert found.score_map > 0
+    assert found.score_map is not None
     assert found.verdict is None
     assert scorer.mask(found) is None
     assert found.threshold.reason == (
@@ -173,6 +177,7 @@ def test_map_and_mask_have_the_size_of_the_image(folder: Path) -> None:
     found = scorer.score(folder / "data" / "nut" / "test" / "square" / "000.png")
     heat, mask = found.heat_map(), scorer.mask(found)
     assert mask is not None
+    assert heat is not None
     assert heat.shape == mask.shape == (40, 49)
     assert np.isnan(heat[:2]).all()
     assert not mask[:2].any()
@@ -210,12 +215,11 @@ def test_weights_that_are_gone_or_changed_are_named_with_the_remedy(
         Scorer(str(store), "one", "nut", fpr=FPR, weights=str(tmp_path / "gone.pth")).score(pixels)
     moved = tmp_path / "moved.pth"
     shutil.copy(folder / "weights.pth", moved)
-    assert Scorer(str(store), "one", "nut", fpr=FPR, weights=str(moved)).score(pixels).score_map > 0
+    assert Scorer(str(store), "one", "nut", fpr=FPR, weights=str(moved)).score(pixels).score_map
 
 
-@pytest.mark.parametrize("what", ["features", "indices"])
-def test_what_the_store_has_no_more_is_named_with_the_remedy(store: Path, what: str) -> None:
-    shutil.rmtree(store / what)
+def test_what_the_store_has_no_more_is_named_with_the_remedy(store: Path) -> None:
+    shutil.rmtree(store / "features")
     with pytest.raises(
         StoreError, match=r"features of run one, category nut, are no longer in .*: evaluate .* again"
     ):
@@ -282,56 +286,3 @@ def test_pictures_of_files_with_one_name_do_not_meet(folder: Path, new: Path, tm
 def test_a_folder_without_images_is_named(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match=r"no image in .*: looked for \.bmp"):
         find_images([str(tmp_path)])
-
-
-def spade(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
-    return result.exit_code, result.stdout, result.stderr
-
-
-def test_the_command_prints_one_document_for_machines(folder: Path, new: Path) -> None:
-    options = ("--store", folder / "store", "--category", "nut", "--fpr", FPR)
-    code, out, _ = spade("score", new, *options, "--json")
-    document = json.loads(out)
-    assert code == 0
-    assert (document["run"], document["category"]) == ("one", "nut")
-    assert document["threshold"]["rate"] == FPR
-    assert [image.get("reason") for image in document["images"]] == [None, None, "not an image"]
-    row = next(
-        row
-        for row in Results(folder / "store").rows("images")
-        if row["image_id"] == "nut/test/square/000.png"
-    )
-    assert document["images"][0]["score_embedding"] == row["score_embedding"]
-    assert len(document["images"][0]["neighbors"]) == 3
-
-
-def test_the_command_prints_a_table_for_people(folder: Path, new: Path, tmp_path: Path) -> None:
-    options = ("--store", folder / "store", "--category", "nut", "--fpr", FPR, "--rule", "map")
-    code, out, _ = spade("score", new, *options, "--output", tmp_path / "out")
-    assert code == 0
-    for text in (
-        "a.png",
-        "verdict",
-        "not an image",
-        "nut/train/good",
-        "held-out normal images",
-        "a.png.heat.png",
-    ):
-        assert text in out
-
-
-def test_the_command_fails_where_nothing_could_be_scored(folder: Path, new: Path) -> None:
-    options = ("--store", folder / "store", "--category", "nut", "--fpr", FPR)
-    assert spade("score", new / "broken.jpg", new / "absent.png", *options)[0] == 1
-    code, _, error = spade("score", new, "--store", folder / "store")
-    assert (code, "category is not given" in error) == (2, True)
-
-
-def test_maps_are_exported_by_the_command(folder: Path, tmp_path: Path) -> None:
-    out = tmp_path / "maps"
-    code, text, _ = spade("export", out, "--store", folder / "store", "--category", "nut", "--format", "png")
-    assert (code, text) == (0, f"scale and files: {out / 'maps.json'}\n")
-    assert len(json.loads((out / "maps.json").read_text())["files"]) == len(list(out.rglob("*.png"))) == 5
-    code, _, error = spade("export", out, "--store", folder / "store", "--format", "gif")
-    assert (code, "format is 'gif': it is one of tiff, png" in error) == (2, True)
