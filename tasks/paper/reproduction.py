@@ -45,10 +45,13 @@ def paper_figures(*, campus: bool) -> list[Figure]:
 def point_of(figure: Figure, base: Point) -> Point:
     """`base` with the protocol, levels, K and gallery that a figure was measured with."""
     published = published_settings(figure)
-    varied = {name: published[name] for name in _VARIED} | {"levels": tuple(published["levels"])}
+    configuration = replace(base.configuration, protocol=published["protocol"])
+    levels = tuple(published["levels"])
+    every = levels == configuration.strides  # which is what no levels mean
+    varied = {name: published[name] for name in _VARIED} | {"levels": () if every else levels}
     (method,) = base.methods
     return Point(
-        replace(base.configuration, protocol=published["protocol"]),
+        configuration,
         (replace(method, **varied),),
     )
 

@@ -144,10 +144,11 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
     for category in manifest.categories():
         part = Part(job, category, manifest.of(category), store, features)
         train, test = part.train, part.test
+        images = len(part.manifest.train()) + len(part.manifest.test())
         try:
             part.manifest.check()
         except DatasetError as error:
-            works.append(Work(category, len(train) + len(test), reason=str(error)))
+            works.append(Work(category, images, reason=str(error)))
             continue
         extract = set(features.missing([*train, *test])) - planned
         planned |= extract
@@ -158,7 +159,6 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
             counts["score" if isinstance(method, Spade) else "other"] += missing
             counts["pairs"] += missing * method.k_gallery if isinstance(method, Spade) else 0
             counts["maps"] += missing * method.has_map
-        images = len(train) + len(test)
         works.append(
             Work(
                 category,

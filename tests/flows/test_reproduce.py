@@ -30,8 +30,9 @@ from storage.results.reader import Results
 from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.matching.pyramid import concatenate, smooth
+from tasks.core.methods.spade import Spade
 from tasks.core.networks.preprocess import align_mask
-from tasks.methods import spade as score_step
+from tasks.methods import fitted
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
@@ -81,7 +82,10 @@ def test_each_figure_is_that_of_a_run_with_its_settings(
         (7, "SPADE K=10 random normals", {"k_image": 10, "k_gallery": 10, "gallery": "random"}),
     ]
     for number, (table, method, changes) in enumerate(changed):
-        evaluate(str(dataset), str(copy), settings(**changes), ["bottle", "grid"], run_id=f"own-{number}")
+        methods = [Spade(**changes).label]
+        evaluate(
+            str(dataset), str(copy), settings(), ["bottle", "grid"], run_id=f"own-{number}", methods=methods
+        )
         assert computed(copy, f"own-{number}")["score"] == 0
         grid = Results(copy).rows("categories", f"own-{number}")[1]
         expected = grid["pixel_rocauc" if table == 2 else "pro"]
@@ -112,7 +116,7 @@ def test_a_killed_reproduction_goes_on_and_ends_with_the_same_tables(
     begun = Path(shutil.copytree(store, tmp_path / "store"))
     for folder in ("runs", "scores", "reproductions"):
         shutil.rmtree(begun / folder)
-    monkeypatch.setattr(score_step, "BATCH_SIZE", 2)
+    monkeypatch.setattr(fitted, "BATCH_SIZE", 2)
     append, recorded = Scores.append, Counter[str]()
 
     def dying(self: Scores, scores: Any, maps: Any) -> None:

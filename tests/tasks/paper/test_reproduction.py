@@ -7,13 +7,22 @@ import numpy as np
 import pytest
 
 from tasks.core.config import Configuration
+from tasks.core.grid import Point
+from tasks.core.methods.spade import Spade
 from tasks.paper.figures import CAMPUS, IMAGES, Figure, figures
 from tasks.paper.open_choices import CHOICES, choices_of
-from tasks.paper.reproduction import Point, configurations, paper_figures, reproduction_rows, settings_of
+from tasks.paper.reproduction import (
+    PublishedPoint,
+    paper_figures,
+    point_of,
+    points_needed,
+    reproduction_rows,
+)
+from tasks.run.tables import setting_values
 
-BASE = Configuration()
+BASE = Point(Configuration(), (Spade(),))
 MVTEC = paper_figures(campus=False)
-RUN: dict[str, Any] = BASE.description() | {"levels": [4, 8, 16], "weights_sha256": "95faca4d" + "0" * 56}
+RUN: dict[str, Any] = setting_values(*vars(BASE).values()) | {"weights_sha256": "95faca4d" + "0" * 56}
 
 
 def category(name: str, **changes: Any) -> dict[str, Any]:
@@ -23,15 +32,15 @@ def category(name: str, **changes: Any) -> dict[str, Any]:
     metrics = {metric: float(rng.uniform()) for metric in ("image_rocauc_embedding", "pixel_rocauc", "pro")}
     counts = {"train": train, "test_normal": normal, "test_anomalous": anomalous}
     none = dict.fromkeys(("reason", "image_reason", "pixel_reason"))
-    return {"category": name, **metrics, **counts, **none, **changes}
+    return {"category": name, "status": "ok", **metrics, **counts, **none, **changes}
 
 
-def points(rows: Mapping[str, Mapping[str, Any]], published: list[Figure]) -> dict[Configuration, Point]:
+def points(rows: Mapping[str, Mapping[str, Any]], published: list[Figure]) -> dict[Point, PublishedPoint]:
     found = {}
-    for number, settings in enumerate(configurations(published, BASE), start=1):
-        run = RUN | settings.description() | {"levels": list(settings.levels), "run": f"paper-{number}"}
+    for number, point in enumerate(points_needed(published, BASE), start=1):
+        run = RUN | setting_values(point.configuration, point.methods) | {"run": f"paper-{number}"}
         run["layout"] = '{"train_number": 5000, "test_step": 5}' if published != MVTEC else "{}"
-        found[settings] = Point(run, rows)
+        found[point] = PublishedPoint(run, rows)
     return found
 
 
@@ -46,30 +55,37 @@ def row_of(rows: list[dict[str, Any]], table: int, name: str, method: str = "SPA
 
 
 def test_the_tables_of_mvtec_need_six_runs_on_the_same_features() -> None:
-    found = configurations(MVTEC, BASE)
-    assert [(s.levels, s.k_image, s.k_gallery, s.gallery) for s in found] == [
-        ((4, 8, 16), 50, 50, "nearest"),
+    found = points_needed(MVTEC, BASE)
+    spades = [point.methods[0] for point in found]
+    assert [(s.levels, s.k_image, s.k_gallery, s.gallery) for s in spades if isinstance(s, Spade)] == [
+        ((), 50, 50, "nearest"),
         ((16,), 50, 50, "nearest"),
         ((8,), 50, 50, "nearest"),
         ((4,), 50, 50, "nearest"),
-        ((4, 8, 16), 10, 10, "random"),
-        ((4, 8, 16), 10, 10, "nearest"),
+        ((), 10, 10, "random"),
+        ((), 10, 10, "nearest"),
     ]
-    assert len({str(settings.feature_description("w")) for settings in found}) == 1
-    assert found[0] == BASE
+    assert len({str(point.configuration.feature_description("w")) for point in found}) == 1
+    assert point_of(MVTEC[0], BASE) == found[0]
 
 
 def test_the_tables_of_the_campus_need_one_run_of_whole_frames_with_one_neighbour() -> None:
-    (found,) = configurations(paper_figures(campus=True), BASE)
-    assert (found.protocol, found.k_image, found.k_gallery, found.metric_resolution) == ("full256", 1, 1, 256)
-    assert (found.preprocessing.resize, found.preprocessing.crop) == (256, 256)
+    (found,) = points_needed(paper_figures(campus=True), BASE)
+    settings = found.configuration
+    assert (settings.protocol, settings.metric_resolution) == ("full256", 256)
+    assert (settings.preprocessing.resize, settings.preprocessing.crop) == (256, 256)
+    assert found.methods == (Spade(k_image=1, k_gallery=1),)
 
 
 def test_what_the_paper_leaves_open_stays_as_it_was_asked_for() -> None:
-    base = Configuration(backbone="resnet18", upsampling="nearest", gallery_seed=3, dtype="float32")
-    for settings in configurations(MVTEC, base):
-        kept = ("backbone", "upsampling", "gallery_seed", "dtype")
-        assert all(getattr(settings, name) == getattr(base, name) for name in kept)
+    base = Point(
+        Configuration(backbone="resnet18", dtype="float32"), (Spade(upsampling="nearest", gallery_seed=3),)
+    )
+    for point in points_needed(MVTEC, base):
+        assert point.configuration == base.configuration
+        (method,) = point.methods
+        assert isinstance(method, Spade)
+        assert (method.upsampling, method.gallery_seed) == ("nearest", 3)
 
 
 def test_every_figure_of_the_paper_has_its_row_in_the_order_of_the_tables() -> None:
@@ -115,7 +131,9 @@ def test_averages_of_some_categories_are_beside_the_published_ones_of_the_same()
 
 
 def test_what_is_missing_says_why() -> None:
-    failed = category("tile", reason="no usable test image") | dict.fromkeys(("pro", "pixel_rocauc"))
+    failed = category("tile", status="failed", reason="no usable test image") | dict.fromkeys(
+        ("pro", "pixel_rocauc")
+    )
     blank = category("wood", pro=None, pixel_reason="no masks")
     rows = join(
         {"bottle": category("bottle"), "tile": failed, "wood": blank}, ("bottle", "tile", "wood", "grid")
@@ -135,11 +153,11 @@ def test_what_is_missing_says_why() -> None:
 
 
 def test_other_settings_and_other_images_are_named() -> None:
-    base = Configuration(backbone="resnet50", fusion="average")
-    settings = configurations(MVTEC, base)
+    base = Point(Configuration(backbone="resnet50"), (Spade(fusion="average"),))
+    needed = points_needed(MVTEC, base)
     run = RUN | {"backbone": "resnet50", "fusion": "average", "run": "paper-1", "gallery": "nearest"}
-    point = Point(run, {"bottle": category("bottle", train=3), "tile": category("tile")})
-    rows = reproduction_rows(MVTEC, base, dict.fromkeys(settings, point), ())
+    point = PublishedPoint(run, {"bottle": category("bottle", train=3), "tile": category("tile")})
+    rows = reproduction_rows(MVTEC, base, dict.fromkeys(needed, point), ())
     named = [
         "backbone is resnet50, published with wide_resnet50_2",
         "fusion is average, published with concatenate",
@@ -168,4 +186,4 @@ def test_every_open_choice_can_be_said_of_a_run() -> None:
     assert any("bilinear interpolation (--upsampling)" in line for line in lines)
     assert any("sigma 4 pixels at 256" in line for line in lines)
     assert not any("frames" in line for line in choices_of((1, 2, 3, 6, 7), RUN))
-    assert settings_of(MVTEC[0], BASE) == BASE
+    assert point_of(MVTEC[0], BASE) == BASE

@@ -16,13 +16,18 @@ from storage.errors import StoreError
 from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
+from tasks.core.methods.registry import parse_methods
+from tasks.core.methods.spade import Spade
 from tasks.job import Request
+from tasks.methods.by_name import score, scoring_of
 from tasks.methods.index import index
-from tasks.methods.spade import score
 from tasks.run import plan as module
 from tasks.run.extract import extract
-from tasks.run.ingest import ingest, prepare
-from tasks.run.plan import Costs, Estimate, Plan, Work, estimate, match_macs, plan
+from tasks.run.ingest import ingest
+from tasks.run.plan import Costs, Estimate, Plan, Work, estimate, plan, products
+from tasks.run.prepare import prepare
+
+SPADE = Spade(k_image=3, k_gallery=2)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +46,9 @@ def before(
 ) -> Plan:
     """The plan of a run whose store does not exist."""
     folder = tmp_path_factory.mktemp("before")
-    planned = plan(Request(Dataset.at(dataset), str(folder / "deep" / "store"), settings(), device="cpu"))
+    planned = plan(
+        Request(Dataset.at(dataset), str(folder / "deep" / "store"), settings(), (SPADE,), device="cpu")
+    )
     assert list(folder.iterdir()) == []
     return planned
 
@@ -52,12 +59,13 @@ def finished(
 ) -> Path:
     """A store in which `bolt` and `nut` are scored."""
     store = tmp_path_factory.mktemp("finished") / "store"
-    job = prepare.fn(Request(Dataset.at(dataset), str(store), settings(), run_id="run", device="cpu"))
+    request = Request(Dataset.at(dataset), str(store), settings(), (SPADE,), run_id="run", device="cpu")
+    job = prepare.fn(request)
     ingest.fn(job)
     for category in ("bolt", "nut"):
-        extract.fn(job, category)
-        index.fn(job, category, {})
-        score.fn(job, category, {})
+        _, part = extract.fn(job.part(category))
+        index.fn(part)
+        score.fn([scoring_of(part, SPADE)])
     return store
 
 
@@ -109,8 +117,8 @@ def test_products_are_counted_as_by_hand(before: Plan) -> None:
 
 def test_averaged_levels_are_matched_each_on_its_own() -> None:
     shapes = [(6, 5, 3), (3, 2, 8)]
-    assert match_macs(shapes, "concatenate") == 30 * 30 * (3 + 8)
-    assert match_macs(shapes, "average") == 30 * 30 * 3 + 6 * 6 * 8
+    assert products(shapes, "concatenate") == 30 * 30 * (3 + 8)
+    assert products(shapes, "average") == 30 * 30 * 3 + 6 * 6 * 8
 
 
 def test_layers_of_every_kind_are_counted_once_an_image() -> None:
@@ -139,7 +147,7 @@ def test_after_a_run_nothing_is_missing(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
     there = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings()))
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), (SPADE,)))
     assert counts(planned)["total"] == (22, 0, 0)
     assert planned.total == Estimate("total", 22, 0, 0, 0, 0, 0, 0, 0, 0)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == there
@@ -157,7 +165,8 @@ def test_scores_by_other_methods_are_counted(
     finished: Path,
     settings: Callable[..., Configuration],
 ) -> None:
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), methods=methods))
+    found = parse_methods(methods, {"spade": {"k_image": 3, "k_gallery": 2}})
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), found))
     assert (planned.total.score, planned.total.other) == (0, other)
 
 
@@ -165,7 +174,7 @@ def test_scores_by_other_methods_are_counted(
 def test_without_spade_none_of_its_scores_are_missing(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_gallery=50), methods=("dn2",)))
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), parse_methods(["dn2"])))
     assert (planned.total.score, planned.total.other) == (0, 10)
 
 
@@ -173,7 +182,9 @@ def test_without_spade_none_of_its_scores_are_missing(
 def test_a_k_above_the_number_of_images_counts_as_that_number(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_image=9), ("nut",)))
+    planned = plan(
+        Request(Dataset.at(dataset), str(finished), settings(), (Spade(k_image=9, k_gallery=2),), ("nut",))
+    )
     assert counts(planned)["nut"] == (8, 0, 0)
 
 
@@ -181,7 +192,7 @@ def test_a_k_above_the_number_of_images_counts_as_that_number(
 def test_another_k_scores_again_and_extracts_nothing(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings(k_gallery=50)))
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(), (Spade(k_image=3),)))
     assert counts(planned)["total"] == (22, 0, 10)
     assert [row.minutes for row in planned.categories] == pytest.approx([5 * 4 / 10, 5 * 3 / 10, 0])
 
@@ -190,7 +201,7 @@ def test_another_k_scores_again_and_extracts_nothing(
 def test_other_features_are_extracted_and_scored_again(
     dataset: Path, finished: Path, settings: Callable[..., Configuration]
 ) -> None:
-    planned = plan(Request(Dataset.at(dataset), str(finished), settings(protocol="full"), ("nut",)))
+    planned = plan(Request(Dataset.at(dataset), str(finished), settings(protocol="full"), (SPADE,), ("nut",)))
     assert counts(planned) == {"nut": (8, 8, 5), "total": (8, 8, 5)}
     assert planned.total.minutes == pytest.approx(8 + 5 * 2 / 10)
 
@@ -203,12 +214,12 @@ def test_an_image_in_two_places_is_extracted_once(
         write_category(tmp_path / "data", category, train=2, normal=1, anomalous=1)
     copy = tmp_path / "data" / "bolt" / "test" / "good" / "copy.png"
     copy.write_bytes((copy.parent / "000.png").read_bytes())
-    planned = plan(Request(Dataset.at(tmp_path / "data"), str(tmp_path / "store"), settings()))
+    planned = plan(Request(Dataset.at(tmp_path / "data"), str(tmp_path / "store"), settings(), (SPADE,)))
     assert counts(planned) == {"bolt": (5, 4, 2), "bolt again": (4, 0, 2), "total": (9, 4, 4)}
 
 
 def test_an_estimate_is_work_times_costs() -> None:
-    work = Work("nut", images=7, extract=4, score=3, gallery=5, other=6)
+    work = Work("nut", images=7, extract=4, score=3, pairs=15, other=6, maps=3)
     costs = Costs(2**30, 2**29, 10**9, 10**8, forward_seconds=3.0, match_seconds=2.0)
     assert estimate(work, costs) == Estimate("nut", 7, 4, 3, 6, 4.0, 1.5, 4.0, 1.5, 0.7)
 
