@@ -255,7 +255,7 @@ def inspect(
     """Show what a dataset holds and what is wrong with it; nothing is computed or written."""
     with errors():
         from flows.cli.screen.datasets import print_inspection
-        from storage.datasets.dataset import last_manifest
+        from storage.datasets.manifest import last_manifest
         from storage.datasets.scan import read_manifest
 
         named = resolved(root, registry, category)

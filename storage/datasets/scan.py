@@ -9,19 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from storage.datasets.dataset import (
-    OK,
-    Dataset,
-    ImageFile,
-    Manifest,
-    find_categories,
-    mask_digest,
-    read_content,
-)
+from storage.datasets.dataset import Dataset, find_categories, mask_digest, read_content
 from storage.datasets.images import SUFFIXES, UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.file import File
 from storage.datasets.layouts.folders import Folders
 from storage.datasets.layouts.known import Layout
+from storage.datasets.manifest import OK, ImageFile, Manifest
 
 
 def read_manifest(

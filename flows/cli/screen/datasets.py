@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from flows.cli.screen.tables import print_table, rendered
-from storage.datasets.dataset import Manifest
+from storage.datasets.manifest import Manifest
 from storage.errors import DatasetError
 
 if TYPE_CHECKING:

@@ -11,18 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage.datasets.dataset import (
-    OK,
-    SET_ASIDE,
-    Dataset,
-    ImageFile,
-    Manifest,
-    find_categories,
-    last_manifest,
-    read_image,
-    read_mask,
-)
+from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
+from storage.datasets.manifest import OK, SET_ASIDE, ImageFile, Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store

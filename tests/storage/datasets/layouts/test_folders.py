@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import write_image
 
-from storage.datasets.dataset import Dataset, ImageFile, Manifest, find_categories, read_image, read_mask
+from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
 from storage.datasets.layouts.folders import Folders
+from storage.datasets.manifest import ImageFile, Manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 
