@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -14,13 +15,11 @@ from pydantic import TypeAdapter
 
 from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.images import HALF_SCALE, UnreadableImageError, decode_image, decode_mask
-from storage.datasets.layouts.frames import Frames, has_frames
-from storage.datasets.layouts.known import MVTEC, Layout
+from storage.datasets.layouts.known import LAYOUTS, MVTEC, AnyLayout, recognise
 from storage.datasets.manifest import ImageFile
+from storage.datasets.tree import Tree, read_file, shown
 from storage.errors import DatasetError
 from storage.store.location import Location, location
-
-_LAYOUT: TypeAdapter[Layout] = TypeAdapter(Layout)
 
 
 @dataclass(frozen=True)
@@ -32,10 +31,10 @@ class Dataset:
 
     root: str
     name: str
-    layout: Layout = MVTEC
+    layout: AnyLayout = MVTEC
 
     @classmethod
-    def at(cls, root: str | Location, layout: Layout = MVTEC) -> Dataset:
+    def at(cls, root: str | Location, layout: AnyLayout = MVTEC) -> Dataset:
         """The dataset at `root`, named after its folder or bucket."""
         folder = _folder(root)
         return cls(str(folder), folder.name or str(folder).rstrip("/").rsplit("/", 1)[-1], layout)
@@ -43,18 +42,23 @@ class Dataset:
     @classmethod
     def of_run(cls, record: Mapping[str, Any]) -> Dataset:
         """The dataset of a run, given the row of its run table."""
-        return cls(record["root"], record["dataset"], _LAYOUT.validate_json(record["layout"]))
+        settings = json.loads(record["layout"])
+        layout = TypeAdapter(LAYOUTS[settings["kind"]]).validate_python(settings)
+        return cls(record["root"], record["dataset"], layout)
 
     def recognised(self) -> Dataset:
-        """The dataset with the layout of ShanghaiTech Campus, if no other was named and its root has that."""
-        if self.layout == MVTEC and has_frames(self.folder):
-            return replace(self, layout=Frames())
-        return self
+        """The dataset with the layout that its files show beyond doubt, if none but MVTec AD's was named."""
+        layout = recognise(self.tree()) if self.layout == MVTEC else None
+        return self if layout is None else replace(self, layout=layout)
+
+    def tree(self) -> Tree:
+        """Its files, as they are now."""
+        return Tree(self.folder)
 
     @property
     def layout_json(self) -> str:
         """The layout as `of_run` reads it."""
-        return _LAYOUT.dump_json(self.layout).decode()
+        return TypeAdapter(type(self.layout)).dump_json(self.layout).decode()
 
     @property
     def folder(self) -> Location:
@@ -64,31 +68,47 @@ class Dataset:
 
 def _folder(root: str | Location) -> Location:
     try:
-        return location(root)
+        folder = location(root)
     except (ValueError, ImportError) as error:
         raise DatasetError(f"the dataset at {root} cannot be read ({error})") from error
+    if shown(str(folder)) != str(folder):
+        raise DatasetError(f"the path {shown(str(folder))} is not UTF-8: rename its folders")
+    return folder
 
 
-def find_categories(dataset: Dataset, wanted: Sequence[str] = ()) -> list[str]:
+def all_categories(dataset: Dataset, tree: Tree) -> list[str]:
+    """Names of the categories of a dataset, whose files `tree` lists.
+
+    Raises:
+        DatasetError: no such root, or no category in it.
+    """
+    try:
+        if not tree.root.is_dir():
+            what = "it is a file" if tree.root.exists() else "no such folder"
+            raise DatasetError(f"no dataset at {tree.root}: {what}")
+        tree.listing()
+        if "" in tree.unusable_folders:
+            raise DatasetError(f"the dataset at {tree.root} is {tree.unusable_folders['']}")
+        return dataset.layout.categories(tree, dataset.name)
+    except DatasetError:
+        raise
+    except Exception as error:  # file systems of buckets raise what they like
+        raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
+
+
+def find_categories(dataset: Dataset, wanted: Sequence[str] = (), tree: Tree | None = None) -> list[str]:
     """Names of the categories of a dataset: all, or those `wanted`.
 
     Raises:
         DatasetError: no such root, no category in it, or none of a name that is wanted.
     """
-    try:
-        root = dataset.folder
-        if not root.is_dir():
-            what = "it is a file" if root.exists() else "no such folder"
-            raise DatasetError(f"no dataset at {root}: {what}")
-        names = dataset.layout.categories(root, dataset.name)
-    except DatasetError:
-        raise
-    except Exception as error:  # file systems of buckets raise what they like
-        raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
+    names = all_categories(dataset, tree or dataset.tree())
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names) or names
-            raise DatasetError(f"no category {name!r} under {root}: did you mean {', '.join(near)}?")
+            raise DatasetError(
+                f"no category {shown(name)!r} under {dataset.folder}: did you mean {', '.join(near)}?"
+            )
     return sorted(set(wanted)) or names
 
 
@@ -128,7 +148,7 @@ def read_content(dataset: Dataset, name: str) -> bytes:
     try:
         if part is not None:
             return read_slice(dataset.folder / part[0], part[1])
-        return (dataset.folder / name).read_bytes()
+        return read_file(dataset.folder / name)
     except OSError as error:
         raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
     except ValueError as error:

@@ -22,7 +22,7 @@ class ImageFile:
 
     `image_id` and `mask` are paths below the root; `mask_sha256` is `mask_digest`. `mask_reason` says why an
     anomalous image has no usable mask; `reason` why the file is set aside; `warning` what is odd about a file
-    that is used.
+    that is used: in each, what a colon and a blank precede is of this file alone.
     """
 
     dataset: str

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tasks.new_images.normal_images import NormalImages
 from tiny import write_category
 from typer.testing import CliRunner
 
@@ -23,6 +22,7 @@ from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import conformal_threshold
 from tasks.new_images.files import find_images, score_files
+from tasks.new_images.normal_images import NormalImages
 from tasks.new_images.scorer import Scorer
 from tasks.new_images.thresholds import Rule, held_out_scores, threshold
 

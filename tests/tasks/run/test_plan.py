@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from tasks.methods.spade import score
 from tiny import write_category
 from torch import nn
 
@@ -19,6 +18,7 @@ from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.job import Request
 from tasks.methods.index import index
+from tasks.methods.spade import score
 from tasks.run import plan as module
 from tasks.run.extract import extract
 from tasks.run.ingest import ingest, prepare
