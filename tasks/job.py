@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING
 
 from storage.computed.features import Features
-from storage.datasets.dataset import Dataset, Manifest
+from storage.datasets.dataset import Dataset
+from storage.datasets.manifest import Manifest
 from storage.store.location import read_bytes
 from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import read_table
@@ -19,7 +20,7 @@ from tasks.core.methods.spade import Spade
 from tasks.provenance import peak_memory_mib
 
 if TYPE_CHECKING:
-    from storage.datasets.dataset import ImageFile
+    from storage.datasets.manifest import ImageFile
 
 DEFAULT_BATCH_SIZE = 16
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring

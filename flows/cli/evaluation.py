@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -249,15 +248,12 @@ def demo(store: StoreOption = DEFAULT_STORE, verbose: Verbose = False) -> None:
 def inspect(
     root: RootArgument,
     category: Categories = None,
+    every: Annotated[bool, typer.Option("--all", help="Name every file, not one of each kind.")] = False,
     store: StoreOption = DEFAULT_STORE,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
     """Show what a dataset holds and what is wrong with it; nothing is computed or written."""
     with errors():
-        from flows.cli.screen.datasets import print_inspection
-        from storage.datasets.dataset import last_manifest
-        from storage.datasets.scan import read_manifest
+        from flows.cli.screen.datasets import inspect_dataset
 
-        named = resolved(root, registry, category)
-        known = last_manifest(Store.open(store), named.dataset.name) if Path(store).exists() else None
-        print_inspection(read_manifest(named.dataset, named.categories, known=known))
+        inspect_dataset(resolved(root, registry, category), store, every=every)

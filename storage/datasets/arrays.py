@@ -11,9 +11,11 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
+from storage.datasets.tree import read_file
 from storage.store.location import Location
 
 _SLICE = re.compile(r"(.+\.npy)#(\d+)")
+_LONGEST_HEADER = 4096  # bytes; numpy writes 128 for a plain array
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -26,15 +28,6 @@ def slice_of(name: str) -> tuple[str, int] | None:
     """File and index that `slice_name` was given, or None for any other name."""
     found = _SLICE.fullmatch(name)
     return None if found is None else (found[1], int(found[2]))
-
-
-def read_array(path: Location) -> NDArray[Any]:
-    """The array in a file.
-
-    Raises:
-        OSError, ValueError: no such file, or it is no array.
-    """
-    return decode_array(path.read_bytes())
 
 
 def decode_array(content: bytes) -> NDArray[Any]:
@@ -56,18 +49,18 @@ def read_slice(path: Location, index: int) -> bytes:
     Raises:
         OSError, ValueError: no such file, or it holds no such slice.
     """
-    with path.open("rb") as file:
-        version = npy.read_magic(file)
-        if version not in _HEADERS:
-            raise ValueError(f"version {version} of the format is not supported: save it anew")
-        shape, fortran, dtype = _HEADERS[version](file)
-        if fortran or dtype.hasobject:
-            raise ValueError("its slices are not in one piece: save it in C order, without objects")
-        if not shape or index >= shape[0]:
-            raise ValueError(f"shape {shape} has no slice {index}")
-        size = math.prod(shape[1:]) * dtype.itemsize
-        file.seek(index * size, io.SEEK_CUR)
-        content = file.read(size)
+    file = io.BytesIO(read_file(path, 0, _LONGEST_HEADER))
+    version = npy.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(f"version {version} of the format is not supported: save it anew")
+    shape, fortran, dtype = _HEADERS[version](file)
+    if fortran or dtype.hasobject:
+        raise ValueError("its slices are not in one piece: save it in C order, without objects")
+    if not shape or index >= shape[0]:
+        raise ValueError(f"shape {shape} has no slice {index}")
+    size = math.prod(shape[1:]) * dtype.itemsize
+    start = file.tell() + index * size
+    content = read_file(path, start, start + size)
     if len(content) < size:
         raise ValueError("the file is truncated")
     sink = io.BytesIO()

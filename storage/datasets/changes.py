@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from storage.datasets.dataset import OK, ImageFile, Manifest
+from storage.datasets.manifest import OK, ImageFile, Manifest
 
 KINDS = ("added", "changed", "relabelled", "renamed", "removed")
 
@@ -18,44 +18,44 @@ def changes(before: Manifest, after: Manifest) -> list[dict[str, Any]]:
     counts as absent.
     """
     old, new = _usable(before), _usable(after)
-    gone = {(entry.category, entry.key): name for name, entry in old.items() if name not in new}
+    gone = {(image.category, image.key): name for name, image in old.items() if name not in new}
     rows = list(_of_new(old, new, gone))
     renamed = {row["previous_id"] for row in rows if row["kind"] == "renamed"}
-    rows += [_row("removed", entry) for name, entry in old.items() if name not in new and name not in renamed]
+    rows += [_row("removed", image) for name, image in old.items() if name not in new and name not in renamed]
     return sorted(rows, key=lambda row: row["image_id"])
 
 
 def _of_new(
     old: Mapping[str, ImageFile], new: Mapping[str, ImageFile], gone: dict[tuple[str, str], str]
 ) -> Iterator[dict[str, Any]]:
-    for name, entry in sorted(new.items()):
+    for name, image in sorted(new.items()):
         known = old.get(name)
         if known is None:
-            previous = gone.pop((entry.category, entry.key), None)
-            yield _row("added", entry) if previous is None else _row("renamed", entry, previous)
-        elif known.key != entry.key:
-            yield _row("changed", entry)
-        elif _label(known) != _label(entry):
-            yield _row("relabelled", entry)
+            previous = gone.pop((image.category, image.key), None)
+            yield _row("added", image) if previous is None else _row("renamed", image, previous)
+        elif known.key != image.key:
+            yield _row("changed", image)
+        elif _label(known) != _label(image):
+            yield _row("relabelled", image)
 
 
 def _usable(manifest: Manifest) -> dict[str, ImageFile]:
     return {
-        entry.image_id: entry
-        for entry in manifest.files
-        if entry.status == OK and entry.split in ("train", "test")
+        image.image_id: image
+        for image in manifest.files
+        if image.status == OK and image.split in ("train", "test")
     }
 
 
-def _label(entry: ImageFile) -> tuple[str, str, str | None]:
-    return entry.split, entry.defect, entry.mask_sha256
+def _label(image: ImageFile) -> tuple[str, str, str | None]:
+    return image.split, image.defect, image.mask_sha256
 
 
-def _row(kind: str, entry: ImageFile, previous: str | None = None) -> dict[str, Any]:
+def _row(kind: str, image: ImageFile, previous: str | None = None) -> dict[str, Any]:
     return {
         "kind": kind,
-        "category": entry.category,
-        "split": entry.split,
-        "image_id": entry.image_id,
+        "category": image.category,
+        "split": image.split,
+        "image_id": image.image_id,
         "previous_id": previous,
     }

@@ -7,16 +7,13 @@ returned; a name that occurs twice must be the same both times. All else stands 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
-from storage.datasets.listing import Listing
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
 
 _TOKENS = re.compile(r"\*\*/|\*|\?|\{(\w+)\}")
 _ANY = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]"}
-
-List = Callable[[Location], Listing]
 
 
 def check_pattern(pattern: str, names: tuple[str, ...]) -> None:
@@ -35,32 +32,32 @@ def parts_of(pattern: str) -> set[str]:
     return {name for name in _TOKENS.findall(pattern) if name}
 
 
-def find(root: Location, pattern: str, listing: List) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each file that `pattern` matches, sorted: its path below `root` and its named parts.
+def find(tree: Tree, pattern: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Each file that `pattern` matches, sorted: its path and its named parts.
 
-    Only folders that can hold a match are listed, by `listing`.
+    Only folders that can hold a match are listed.
     """
     whole = _expression(pattern)
-    for name in sorted(set(_candidates(root, "", pattern.split("/"), listing))):
+    for name in sorted(set(_candidates(tree, "", pattern.split("/")))):
         matched = whole.fullmatch(name)
         if matched is not None:
             yield name, matched.groupdict()
 
 
-def _candidates(folder: Location, prefix: str, parts: list[str], listing: List) -> Iterator[str]:
-    head, *rest = parts
+def _candidates(tree: Tree, folder: str, parts: list[str]) -> Iterator[str]:
+    (head, *rest), prefix = parts, f"{folder}/" if folder else ""
     if head == "**":
-        yield from _candidates(folder, prefix, rest, listing)
-        for name in listing(folder).folders:
-            yield from _candidates(folder / name, f"{prefix}{name}/", parts, listing)
+        yield from _candidates(tree, folder, rest)
+        for name in tree.listing(folder).folders:
+            yield from _candidates(tree, prefix + name, parts)
     elif not rest:
-        yield from (prefix + name for name in listing(folder).files)
+        yield from (prefix + name for name in tree.listing(folder).files)
     elif _TOKENS.search(head) is None:
-        yield from _candidates(folder / head, f"{prefix}{head}/", rest, listing)
+        yield from _candidates(tree, prefix + head, rest)
     else:
         one = _expression(head)
-        for name in filter(one.fullmatch, listing(folder).folders):
-            yield from _candidates(folder / name, f"{prefix}{name}/", rest, listing)
+        for name in filter(one.fullmatch, tree.listing(folder).folders):
+            yield from _candidates(tree, prefix + name, rest)
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from storage.datasets.dataset import Dataset
-from storage.datasets.layouts.known import LAYOUTS, MVTEC, Layout
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.layouts.known import LAYOUTS, MVTEC
 from storage.errors import DatasetError
 from storage.store.location import DEFAULT_REGISTRY, location
 

@@ -9,19 +9,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from storage.datasets.dataset import (
-    OK,
-    Dataset,
-    ImageFile,
-    Manifest,
-    find_categories,
-    mask_digest,
-    read_content,
-)
+from storage.datasets.arrays import slice_of
+from storage.datasets.dataset import Dataset, all_categories, find_categories, mask_digest, read_content
 from storage.datasets.images import SUFFIXES, UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.file import File
-from storage.datasets.layouts.folders import Folders
-from storage.datasets.layouts.known import Layout
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.manifest import OK, ImageFile, Manifest
+from storage.datasets.tree import Tree
 
 
 def read_manifest(
@@ -39,23 +33,35 @@ def read_manifest(
     Raises:
         DatasetError: no root, no category in it, or none of that name.
     """
-    names = find_categories(dataset, categories)
-    files = list(dataset.layout.files(dataset.folder, dataset.name, names))
-    facts = {entry.sha256: entry for entry in known.files if entry.status == OK} if known else {}
-    entries = []
+    tree = dataset.tree()
+    names = find_categories(dataset, categories, tree)
+    files = list(dataset.layout.files(tree, dataset.name, names))
+    files += _unusable_folders(tree, names, all_categories(dataset, tree))
+    facts = {image.sha256: image for image in known.files if image.status == OK} if known else {}
+    images = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for done, entry in enumerate(pool.map(lambda file: _check(dataset, file, facts), files), start=1):
-            entries.append(entry)
+        checked = pool.map(lambda file: _check(dataset, tree, file, facts), files)
+        for done, image in enumerate(checked, start=1):
+            images.append(image)
             if progress is not None:
                 progress(done, len(files))
-    divided = _divide(dataset.layout, entries)
+    divided = _divide(dataset.layout, images)
     order = sorted(_warn_of_duplicates(divided), key=lambda e: (e.category, e.split, e.image_id))
     return Manifest(dataset.name, tuple(order))
 
 
-def _check(dataset: Dataset, file: File, facts: Mapping[str | None, ImageFile]) -> ImageFile:
+def _unusable_folders(tree: Tree, names: Sequence[str], every: Sequence[str]) -> Iterator[File]:
+    """A folder that cannot be listed, in the category that its path names, or else in each of `names`."""
+    for folder, reason in sorted(tree.unusable_folders.items()):
+        parts = PurePosixPath(folder).parts
+        for category in [name for name in every if name in parts] or names:
+            if category in names:
+                yield File(category, "train" if "train" in parts else "test", folder, reason=reason)
+
+
+def _check(dataset: Dataset, tree: Tree, file: File, facts: Mapping[str | None, ImageFile]) -> ImageFile:
     """Hash and decode one file; what is wrong with it becomes its reason."""
-    entry = ImageFile(
+    image = ImageFile(
         dataset.name,
         file.category,
         file.split,
@@ -64,80 +70,86 @@ def _check(dataset: Dataset, file: File, facts: Mapping[str | None, ImageFile]) 
         defect=file.defect,
         mask=file.mask,
     )
-    if file.reason is not None:
-        return entry.set_aside(file.reason)
+    reason = file.reason or tree.reason(file.image_id)
+    if reason is not None:
+        return image.set_aside(reason)
     suffix = PurePosixPath(file.image_id).suffix
     if suffix.lower() not in SUFFIXES:
-        return entry.set_aside(f"{suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
+        return image.set_aside(f"{suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
     try:
         content = read_content(dataset, file.image_id)
         sha256 = hashlib.sha256(content).hexdigest()
-        entry = replace(entry, sha256=sha256, bytes=len(content))
+        image = replace(image, sha256=sha256, bytes=len(content))
         if sha256 in facts:
             seen = facts[sha256]
-            entry = replace(entry, width=seen.width, height=seen.height, mode=seen.mode)
+            image = replace(image, width=seen.width, height=seen.height, mode=seen.mode)
         else:
-            image, mode = decode_image(content)
-            entry = replace(entry, height=image.shape[0], width=image.shape[1], mode=mode)
+            pixels, mode = decode_image(content)
+            image = replace(image, height=pixels.shape[0], width=pixels.shape[1], mode=mode)
     except UnreadableImageError as error:
-        return entry.set_aside(f"unreadable: {error}")
-    return _check_mask(dataset, entry, facts)
+        return image.set_aside(f"unreadable: {error}")
+    return _check_mask(dataset, tree, image, facts)
 
 
-def _check_mask(dataset: Dataset, entry: ImageFile, facts: Mapping[str | None, ImageFile]) -> ImageFile:
-    if entry.mask is None:
-        return replace(entry, mask_reason="no mask") if entry.anomalous and entry.split == "test" else entry
+def _check_mask(
+    dataset: Dataset, tree: Tree, image: ImageFile, facts: Mapping[str | None, ImageFile]
+) -> ImageFile:
+    if image.mask is None:
+        return replace(image, mask_reason="no mask") if image.anomalous and image.split == "test" else image
     threshold = dataset.layout.mask_threshold
+    part = slice_of(image.mask)
+    reason = tree.reason(image.mask if part is None else part[0])
+    if reason is not None:
+        return replace(image, mask_reason=f"unreadable mask: {reason}")
     try:
-        content = read_content(dataset, entry.mask)
+        content = read_content(dataset, image.mask)
         sha256 = mask_digest(content, threshold)
-        seen = facts.get(entry.sha256)
-        if seen is not None and seen.mask_sha256 == sha256 and seen.anomalous == entry.anomalous:
-            return replace(entry, mask_sha256=sha256)
+        seen = facts.get(image.sha256)
+        if seen is not None and seen.mask_sha256 == sha256 and seen.anomalous == image.anomalous:
+            return replace(image, mask_sha256=sha256)
         mask = decode_mask(content, threshold)
     except UnreadableImageError as error:
-        return replace(entry, mask_reason=f"unreadable mask: {error}")
-    if mask.shape != (entry.height, entry.width):
+        return replace(image, mask_reason=f"unreadable mask: {error}")
+    if mask.shape != (image.height, image.width):
         size = f"{mask.shape[1]}x{mask.shape[0]}"
-        return replace(entry, mask_reason=f"mask of {size}, image of {entry.width}x{entry.height}")
-    if entry.anomalous and not mask.any():
-        return replace(entry, mask_reason=f"no pixel of the mask is above {threshold} of 255")
-    if not entry.anomalous and mask.any():
-        return replace(entry, mask_reason="a normal image whose mask has anomalous pixels")
-    return replace(entry, mask_sha256=sha256)
+        return replace(
+            image, mask_reason=f"a mask of another size: {size}, image {image.width}x{image.height}"
+        )
+    if image.anomalous and not mask.any():
+        return replace(image, mask_reason=f"no pixel of the mask is above {threshold} of 255")
+    if not image.anomalous and mask.any():
+        return replace(image, mask_reason="a normal image whose mask has anomalous pixels")
+    return replace(image, mask_sha256=sha256)
 
 
-def _divide(layout: Layout, entries: Iterable[ImageFile]) -> Iterator[ImageFile]:
+def _divide(layout: Layout, images: Iterable[ImageFile]) -> Iterator[ImageFile]:
     """Decide for undecided normal images whether they are trained with, category by category."""
-    entries = list(entries)
-    undecided = [entry for entry in entries if entry.split == "undecided"]
-    if not isinstance(layout, Folders) or not undecided:
-        yield from entries
-        return
+    images = list(images)
+    undecided = [image for image in images if image.split == "undecided"]
     usable: dict[str, list[str]] = {}
-    for entry in undecided:
-        if entry.status == OK:
-            usable.setdefault(entry.category, []).append(entry.key)
+    for image in undecided:
+        if image.status == OK:
+            usable.setdefault(image.category, []).append(image.key)
     trained = {(name, key) for name, keys in usable.items() for key in layout.trained(keys)}
-    for entry in entries:
-        if entry.split == "undecided":
-            if entry.status != OK or (entry.category, entry.sha256) in trained:
-                entry = replace(entry, split="train", mask=None, mask_sha256=None, mask_reason=None)
+    for image in images:
+        if image.split == "undecided":
+            if image.status != OK or (image.category, image.sha256) in trained:
+                image = replace(image, split="train", mask=None, mask_sha256=None, mask_reason=None)
             else:
-                entry = replace(entry, split="test")
-        yield entry
+                image = replace(image, split="test")
+        yield image
 
 
-def _warn_of_duplicates(entries: Iterable[ImageFile]) -> Iterator[ImageFile]:
+def _warn_of_duplicates(images: Iterable[ImageFile]) -> Iterator[ImageFile]:
     """Say of a test image that its content is also a training image of the category."""
-    entries = list(entries)
+    images = list(images)
     trained = {
-        (entry.category, entry.sha256): entry.image_id
-        for entry in entries
-        if entry.split == "train" and entry.status == OK
+        (image.category, image.sha256): image.image_id
+        for image in images
+        if image.split == "train" and image.status == OK
     }
-    for entry in entries:
-        twin = trained.get((entry.category, entry.sha256))
-        if entry.split == "test" and entry.status == OK and twin is not None:
-            entry = replace(entry, warning=f"the same image is in training: {twin}")
-        yield entry
+    for image in images:
+        twin = trained.get((image.category, image.sha256))
+        if image.split == "test" and image.status == OK and twin is not None:
+            image = replace(image, warning=f"the same image is in training: {twin}")
+        yield image

@@ -23,7 +23,12 @@ MANIFEST = pa.schema(
         label("dataset", "name of the dataset", nullable=False),
         label("category", "name of the category", nullable=False),
         label("split", "train, test, or ground_truth: a mask that no image claims", nullable=False),
-        field("image_id", pa.string(), "path below the dataset's root", nullable=False),
+        field(
+            "image_id",
+            pa.string(),
+            "path below the dataset's root; bytes that are not UTF-8 are escaped, as in caf\\xe9.png",
+            nullable=False,
+        ),
         field("sha256", pa.string(), "of the file; null where it could not be read"),
         field("bytes", pa.int64(), "size of the file"),
         field("width", pa.int32(), "of the image, its orientation tag applied, pixels"),

@@ -113,15 +113,25 @@ class Store(Files):
         Raises:
             StoreError: as `open` with `create`; whether a bucket can be written is not known.
         """
+        store = cls.peek(root)
+        if isinstance(store.root, Path):
+            above = next(path for path in (store.root, *store.root.parents) if path.exists())
+            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
+                raise store._unusable(f"{above} is not a folder that can be written")
+        return store
+
+    @classmethod
+    def peek(cls, root: str | Location) -> Store:
+        """The store at `root`, or an empty one where there is none, to read what is there.
+
+        Raises:
+            StoreError: not a store, or written by a newer version.
+        """
         store = cls.at(root)
         try:
             if store.exists(store.root / "store.json"):
                 return cls.open(store.root)
             store._check_free()
-            if isinstance(store.root, Path):
-                above = next(path for path in (store.root, *store.root.parents) if path.exists())
-                if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-                    raise store._unusable(f"{above} is not a folder that can be written")
         except OSError as error:
             raise store._unusable(error.strerror) from error
         return store

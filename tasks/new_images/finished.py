@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from storage.datasets.dataset import Dataset, Manifest
+from storage.datasets.dataset import Dataset
+from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.tables import read_table

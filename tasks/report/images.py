@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import ImageFile
 from storage.datasets.images import encode_jpeg
+from storage.datasets.manifest import ImageFile
 from storage.results.report_folder import ReportFolder
 from tasks.core.networks.preprocess import align_mask
 from tasks.core.pictures.overlays import cut_out, enlarged, evaluated_area, heat, marked

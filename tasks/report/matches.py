@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import ImageFile
+from storage.datasets.manifest import ImageFile
 from tasks.core.matching.correspondence import hottest_cell, matched_grids, nearest_patches
 from tasks.report.source import Source
 

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from storage.datasets.dataset import ImageFile
+from storage.datasets.manifest import ImageFile
 from storage.results.report_folder import ReportFolder
 from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.colours import heat_colours

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from storage.computed.features import Features
 from storage.computed.scores import Scores
-from storage.datasets.dataset import Dataset, ImageFile, Manifest, read_image, read_mask
+from storage.datasets.dataset import Dataset, read_image, read_mask
 from storage.datasets.images import UnreadableImageError
+from storage.datasets.manifest import ImageFile, Manifest
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.store import Store

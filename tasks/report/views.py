@@ -9,7 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from storage.datasets.dataset import ImageFile
+from storage.datasets.manifest import ImageFile
 from storage.results.schemas import SCORE_RULES
 from tasks.core.metrics.curves import pro_curve, roc_curve
 from tasks.core.metrics.ranking import Ranking, pixel_ranking

@@ -14,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from storage.computed.features import Features
-from storage.datasets.dataset import ImageFile, read_image
+from storage.datasets.dataset import read_image
 from storage.datasets.images import UnreadableImageError
+from storage.datasets.manifest import ImageFile
 from tasks.core.config import Precision
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.preprocess import preprocess

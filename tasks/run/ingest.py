@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from storage.datasets.dataset import Manifest, last_manifest
+from storage.datasets.manifest import Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.store.store import digest
 from storage.store.tables import table_bytes

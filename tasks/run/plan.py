@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from storage.computed.features import Features
-from storage.datasets.dataset import Manifest, last_manifest
+from storage.datasets.manifest import Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store

@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.computed.scores import Scores
 from storage.datasets.changes import changes
-from storage.datasets.dataset import Manifest
+from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
 from storage.results.reader import INTERRUPTED, earlier_runs, published_fingerprint
 from storage.results.reader import publish as publish_tables

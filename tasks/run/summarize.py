@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import ImageFile, read_mask
+from storage.datasets.dataset import read_mask
 from storage.datasets.images import UnreadableImageError
+from storage.datasets.manifest import ImageFile
 from storage.results.metrics import COMPARED, METRICS, Metric
 from storage.store.store import digest
 from tasks.core.methods.interface import Method

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import OK, Manifest
+from storage.datasets.manifest import OK, Manifest
 from storage.results.metrics import AVERAGED, SCORE_RULES
 from storage.results.schemas import IMAGES, RUN_FACTS, field, label
 from tasks.core.config import Configuration

@@ -15,7 +15,8 @@ from scipy import ndimage
 from sklearn.metrics import average_precision_score, roc_auc_score
 from torchvision.models.feature_extraction import create_feature_extractor
 
-from storage.datasets.dataset import Dataset, ImageFile, read_image
+from storage.datasets.dataset import Dataset, read_image
+from storage.datasets.manifest import ImageFile
 from tasks.core.config import Configuration
 from tasks.core.matching.matching import Pyramid
 from tasks.core.matching.pyramid import concatenate

@@ -24,7 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.computed.features import Features
-from storage.datasets.dataset import Dataset, Manifest
+from storage.datasets.dataset import Dataset
+from storage.datasets.manifest import Manifest
 from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.matching.matching import Pyramid, match

@@ -22,8 +22,9 @@ from flows.evaluate import IncompleteRunError, evaluate
 from flows.reproduce import reproduce
 from storage.computed.features import Features
 from storage.computed.scores import Scores
-from storage.datasets.dataset import Dataset, ImageFile, read_mask
+from storage.datasets.dataset import Dataset, read_mask
 from storage.datasets.layouts.frames import Frames
+from storage.datasets.manifest import ImageFile
 from storage.errors import DatasetError, StoreError
 from storage.repair import repair
 from storage.results.reader import Results

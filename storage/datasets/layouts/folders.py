@@ -6,23 +6,22 @@ import hashlib
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 from storage.datasets.globs import check_pattern, find, parts_of
 from storage.datasets.images import HALF_SCALE
 from storage.datasets.layouts.file import GOOD, File, Split
-from storage.datasets.listing import listing
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
 
 _NAMES = ("category", "defect")
 _UNNAMED = "anomalous"
 
 
 @dataclass(frozen=True)
-class Folders:
+class Folders(Layout):
     """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
 
     A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
@@ -53,8 +52,6 @@ class Folders:
     train_number: int | None = None
     seed: int = 0
     kind: Literal["folders"] = "folders"
-
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
 
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
@@ -87,21 +84,17 @@ class Folders:
                 "made of {parent}, {stem}, {name}, {category} and {defect}"
             ) from error
 
-    def categories(self, root: Location, name: str) -> list[str]:
-        """Names of the categories that have an image.
-
-        Raises:
-            DatasetError: no file is matched.
-        """
-        found = sorted({file.category for file in self._files(root, name)})
+    def categories(self, tree: Tree, name: str) -> list[str]:
+        """Names of the categories that have an image."""
+        found = sorted({file.category for file in self._files(tree, name)})
         if not found:
             patterns = ", ".join(pattern for _, _, pattern in self._patterns())
-            raise DatasetError(f"no file under {root} matches {patterns}: mend the layout's patterns")
+            raise DatasetError(f"no file under {tree.root} matches {patterns}: mend the layout's patterns")
         return found
 
-    def files(self, root: Location, name: str, categories: Sequence[str]) -> Iterator[File]:
+    def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
         """Every image of these categories; a mask is joined to its image by the template."""
-        return (file for file in self._files(root, name) if file.category in categories)
+        return (file for file in self._files(tree, name) if file.category in categories)
 
     def trained(self, contents: Iterable[str]) -> set[str]:
         """Those of the normal images' SHA-256 to train with: by the lowest hashes of seed and content."""
@@ -131,11 +124,10 @@ class Folders:
         parts = {"parent": path.parent, "stem": path.stem, "name": path.name}
         return posixpath.normpath(self.mask.format(**parts, category=category, defect=defect))
 
-    def _files(self, root: Location, name: str) -> list[File]:
-        listed = cache(listing)
+    def _files(self, tree: Tree, name: str) -> list[File]:
         found: dict[str, File] = {}
         for split, defect, pattern in self._patterns():
-            for image_id, parts in find(root, pattern, listed):
+            for image_id, parts in find(tree, pattern):
                 category = parts.get("category") or self.category or name
                 kind = defect or parts.get("defect", _UNNAMED)
                 found.setdefault(image_id, File(category, split, image_id, kind))
@@ -144,7 +136,7 @@ class Folders:
             mask = self._mask_of(image_id, file.category, file.defect)
             if mask is not None and mask != image_id:
                 folder, _, mask_name = mask.rpartition("/")
-                if mask_name in listed(root / folder).files:
+                if mask_name in tree.listing(folder).files:
                     masks[image_id] = mask
         others = set(masks.values())
         return [

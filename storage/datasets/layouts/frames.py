@@ -1,29 +1,28 @@
-"""The layout of ShanghaiTech Campus: videos as folders of frames, labels and masks as arrays.
-
-ROOT/training/frames/VIDEO/NAME.jpg             normal
-ROOT/testing/frames/VIDEO/NAME.jpg
-ROOT/testing/test_frame_mask/VIDEO.npy          (T,) not 0 where a frame is anomalous
-ROOT/testing/test_pixel_mask/VIDEO.npy          (T, H, W) not 0 where a pixel is
-"""
+"""The layout of ShanghaiTech Campus: videos as folders of frames, labels and masks as arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from storage.datasets.arrays import read_array, slice_name
+from storage.datasets.arrays import decode_array, slice_name
 from storage.datasets.images import SUFFIXES
 from storage.datasets.layouts.file import GOOD, File
-from storage.datasets.listing import listing
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
 
 
 @dataclass(frozen=True)
-class Frames:
+class Frames(Layout):
     """Videos of one category; frames are counted from 0 in the order of their names, shorter ones first.
+
+    training/frames/VIDEO/NAME.jpg             normal
+    testing/frames/VIDEO/NAME.jpg
+    testing/test_frame_mask/VIDEO.npy          (T,) not 0 where a frame is anomalous
+    testing/test_pixel_mask/VIDEO.npy          (T, H, W) not 0 where a pixel is; a video may have none
 
     Attributes:
         train: folder of the training videos.
@@ -44,8 +43,15 @@ class Frames:
     category: str | None = None
     kind: Literal["frames"] = "frames"
 
-    mask_threshold: ClassVar[int] = 0
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+    @classmethod
+    def recognises(cls, tree: Tree) -> bool:
+        """Whether there are videos where this layout looks for them, to train and to test."""
+        return all(tree.listing(folder).folders for folder in (cls.train, cls.test))
+
+    @property
+    def mask_threshold(self) -> int:
+        """Arrays are compared as they are: every value but 0 counts."""
+        return 0
 
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
@@ -53,42 +59,38 @@ class Frames:
             if getattr(self, name) < 1:
                 raise DatasetError(f"{name} is {getattr(self, name)}: it is a whole number, 1 or more")
 
-    def categories(self, root: Location, name: str) -> list[str]:
-        """The name of the one category.
-
-        Raises:
-            DatasetError: there is no video.
-        """
+    def categories(self, tree: Tree, name: str) -> list[str]:
+        """The name of the one category."""
         for folder in (self.train, self.test):
-            if not listing(root / folder).folders:
-                raise DatasetError(f"no video under {root / folder}: expected VIDEO/NAME.jpg there")
+            if not tree.listing(folder).folders:
+                raise DatasetError(f"no video under {tree.root / folder}: expected VIDEO/NAME.jpg there")
         return [self.category or name]
 
-    def files(self, root: Location, name: str, categories: Sequence[str]) -> Iterator[File]:  # noqa: ARG002
+    def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:  # noqa: ARG002
         """The frames that are used; a test video whose labels cannot be used is set aside."""
         category = self.category or name
         frames = [
             f"{self.train}/{video}/{frame}"
-            for video in listing(root / self.train).folders
-            for frame in _frames(root / self.train / video)
+            for video in tree.listing(self.train).folders
+            for frame in _frames(tree, f"{self.train}/{video}")
         ]
         used = min(self.train_number, len(frames))
         for position in range(used):
             yield File(category, "train", frames[position * len(frames) // used])
-        masks = set(listing(root / self.masks).files)
-        for video in listing(root / self.test).folders:
-            yield from self._test_files(root, category, video, has_mask=f"{video}.npy" in masks)
+        masks = set(tree.listing(self.masks).files)
+        for video in tree.listing(self.test).folders:
+            yield from self._test_files(tree, category, video, has_mask=f"{video}.npy" in masks)
 
-    def _test_files(self, root: Location, category: str, video: str, *, has_mask: bool) -> Iterator[File]:
-        frames = _frames(root / self.test / video)
+    def _test_files(self, tree: Tree, category: str, video: str, *, has_mask: bool) -> Iterator[File]:
+        frames = _frames(tree, f"{self.test}/{video}")
         path = f"{self.labels}/{video}.npy"
         reason, labels = None, [0] * len(frames)
         try:
-            labels = read_array(root / path).ravel().tolist()
+            labels = decode_array(tree.read(path)).ravel().tolist()
         except (OSError, ValueError) as error:
-            reason = f"the labels {path} cannot be read: {error}"
+            reason = f"the labels cannot be read: {path}: {error}"
         if len(labels) != len(frames):
-            reason = f"{path} has {len(labels)} labels, and the video {len(frames)} frames"
+            reason = f"not a label a frame: {path} has {len(labels)}, the video {len(frames)} frames"
         for number in range(0, len(frames), self.test_step):
             image_id = f"{self.test}/{video}/{frames[number]}"
             if reason is not None:
@@ -98,12 +100,7 @@ class Frames:
             yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, mask)
 
 
-def has_frames(root: Location) -> bool:
-    """Whether there are videos where this layout looks for them, to train and to test."""
-    return all(listing(root / folder).folders for folder in (Frames.train, Frames.test))
-
-
-def _frames(folder: Location) -> list[str]:
+def _frames(tree: Tree, folder: str) -> list[str]:
     """Images of a video, in the order of time: 9.jpg before 10.jpg."""
-    names = [name for name in listing(folder).files if PurePosixPath(name).suffix.lower() in SUFFIXES]
+    names = [name for name in tree.listing(folder).files if PurePosixPath(name).suffix.lower() in SUFFIXES]
     return sorted(names, key=lambda name: (len(PurePosixPath(name).stem), name))

@@ -1,11 +1,34 @@
-"""Where a dataset keeps its images, labels and masks: its layout."""
+"""Every layout there is. A new one is a module beside this one, and a line here."""
 
 from __future__ import annotations
 
-from storage.datasets.layouts.folders import Folders
-from storage.datasets.layouts.frames import Frames
-from storage.datasets.layouts.mvtec import Mvtec
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
-Layout = Mvtec | Folders | Frames
-LAYOUTS: dict[str, type[Layout]] = {layout.kind: layout for layout in (Mvtec, Folders, Frames)}
-MVTEC = Mvtec()
+from pydantic import Discriminator
+
+from storage.datasets.layouts import folders, frames, mvtec
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.tree import Tree
+
+LAYOUTS: dict[str, type[Layout]] = {
+    layout.kind: layout
+    for layout in (
+        mvtec.Mvtec,
+        folders.Folders,
+        frames.Frames,
+    )
+}
+MVTEC = mvtec.Mvtec()
+
+if TYPE_CHECKING:
+    AnyLayout = Layout
+else:
+    AnyLayout = Annotated[reduce(or_, LAYOUTS.values()), Discriminator("kind")]
+
+
+def recognise(tree: Tree) -> Layout | None:
+    """The one layout that the files below a root show, or None where none or several do."""
+    found = [layout for layout in LAYOUTS.values() if layout.recognises(tree)]
+    return found[0]() if len(found) == 1 else None

@@ -1,67 +1,61 @@
-"""The layout of MVTec AD.
-
-ROOT/CATEGORY/train/good/NAME.png
-ROOT/CATEGORY/test/good|DEFECT/NAME.png
-ROOT/CATEGORY/ground_truth/DEFECT/NAME_mask.png
-"""
+"""The layout of MVTec AD."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
-from storage.datasets.images import HALF_SCALE, SUFFIXES
+from storage.datasets.images import SUFFIXES
 from storage.datasets.layouts.file import File, Split
-from storage.datasets.listing import listing
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
 
 _SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Mvtec:
-    """The layout of MVTec AD: everything is said by the folders' names."""
+class Mvtec(Layout):
+    """Everything is said by the folders' names; a mask may lack the ending _mask.
+
+    CATEGORY/train/good/NAME.png
+    CATEGORY/test/good|DEFECT/NAME.png
+    CATEGORY/ground_truth/DEFECT/NAME_mask.png
+    """
 
     kind: Literal["mvtec"] = "mvtec"
 
-    mask_threshold: ClassVar[int] = HALF_SCALE
-    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
-
-    def categories(self, root: Location, name: str) -> list[str]:  # noqa: ARG002 (all layouts alike)
-        """Names of the folders under `root` that have a train or a test folder.
-
-        Raises:
-            DatasetError: there is none.
-        """
-        names = [folder for folder in listing(root).folders if _is_category(root / folder)]
-        if not names and _is_category(root):
+    def categories(self, tree: Tree, name: str) -> list[str]:  # noqa: ARG002 (all layouts alike)
+        """Names of the folders that have a train or a test folder, or cannot be looked into."""
+        met = {*tree.listing().folders, *(path for path in tree.unusable_folders if "/" not in path)}
+        names = sorted(folder for folder in met if _is_category(tree, folder))
+        if not names and _is_category(tree, ""):
             raise DatasetError(
-                f"{root} is one category: name its parent folder and `--category '{root.name}'`"
+                f"{tree.root} is one category: name its parent folder and `--category '{tree.root.name}'`"
             )
         if not names:
             raise DatasetError(
-                f"no category under {root}: expected CATEGORY/train/good and CATEGORY/test/DEFECT"
+                f"no category under {tree.root}: expected CATEGORY/train/good and CATEGORY/test/DEFECT"
             )
         return names
 
-    def files(self, root: Location, name: str, categories: Sequence[str]) -> Iterator[File]:  # noqa: ARG002
+    def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:  # noqa: ARG002
         """Every file of these categories; a mask is joined to its image by name."""
         for category in categories:
-            yield from _files(root / category, category)
+            yield from _files(tree, category)
 
 
-def _files(base: Location, category: str) -> Iterator[File]:
-    drawn = _below(base / "ground_truth")
+def _files(tree: Tree, category: str) -> Iterator[File]:
+    drawn = _below(tree, f"{category}/ground_truth")
     masks: dict[tuple[str, str], str] = {}
     for defect, file in drawn:
         path = PurePosixPath(file)
         if path.suffix.lower() in SUFFIXES:
             masks.setdefault((defect, path.stem.removesuffix("_mask")), file)
     claimed = set()
-    images = {split: _below(base / split) for split in _SPLITS}
+    images = {split: _below(tree, f"{category}/{split}") for split in _SPLITS}
     for split in _SPLITS:
         for defect, file in images[split]:
             image = File(category, split, f"{category}/{split}/{defect}/{file}", defect)
@@ -73,20 +67,24 @@ def _files(base: Location, category: str) -> Iterator[File]:
                 claimed.add((defect, mask))
                 image = replace(image, mask=f"{category}/ground_truth/{defect}/{mask}")
             yield image
-    if not any(images.values()):
+    if not any(images.values()) and category not in tree.unusable_folders:
         yield File(category, "train", category, reason="no file in train or test")
     for defect, file in sorted(set(drawn) - claimed):
         lacking = f"test/{defect}/{PurePosixPath(file).stem.removesuffix('_mask')}"
         path_of_mask = f"{category}/ground_truth/{defect}/{file}"
         yield File(
-            category, "ground_truth", path_of_mask, defect, reason=f"a mask without an image {lacking}"
+            category, "ground_truth", path_of_mask, defect, reason=f"a mask without an image: {lacking}"
         )
 
 
-def _is_category(folder: Location) -> bool:
-    return (folder / "train").is_dir() or (folder / "test").is_dir()
+def _is_category(tree: Tree, folder: str) -> bool:
+    return bool({"train", "test"} & set(tree.listing(folder).folders)) or folder in tree.unusable_folders
 
 
-def _below(folder: Location) -> list[tuple[str, str]]:
+def _below(tree: Tree, folder: str) -> list[tuple[str, str]]:
     """Each file of each folder in `folder`, sorted."""
-    return [(name, file) for name in listing(folder).folders for file in listing(folder / name).files]
+    return [
+        (name, file)
+        for name in tree.listing(folder).folders
+        for file in tree.listing(f"{folder}/{name}").files
+    ]

@@ -364,8 +364,8 @@ def test_inspect_shows_counts_and_what_is_wrong(tmp_path: Path) -> None:
     assert "good 2, square 2" in out
     assert "49x40 RGB (8)" in out
     assert "no usable training image" in out
-    assert "set aside: nut/test/square/000.png: unreadable: the file is empty" in out
-    assert "without mask: nut/test/square/001.png: no mask" in out
+    assert "set aside in nut: 1 file: nut/test/square/000.png: unreadable: the file is empty" in out
+    assert "without mask in nut: 1 file: nut/test/square/001.png: no mask" in out
     assert not (tmp_path / "store").exists()
 
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,22 +13,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from storage.datasets.dataset import (
-    OK,
-    SET_ASIDE,
-    Dataset,
-    ImageFile,
-    Manifest,
-    find_categories,
-    last_manifest,
-    read_image,
-    read_mask,
-)
+from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
+from storage.datasets.manifest import OK, SET_ASIDE, ImageFile, Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store
-from storage.store.tables import table_bytes
+from storage.store.tables import parse_table, table_bytes
 
 HEIGHT, WIDTH = 5, 8
 
@@ -329,7 +322,7 @@ def test_a_link_to_a_file_that_is_gone_is_set_aside(root: Path) -> None:
     (root / "bottle/train/good/002.png").symlink_to(root / "gone.png")
     (broken,) = read(root).excluded()
     assert broken.image_id == "bottle/train/good/002.png"
-    assert "No such file" in (broken.reason or "")
+    assert f"a symbolic link to nothing: {root}/gone.png" == broken.reason
 
 
 def test_a_training_image_with_a_defect_is_set_aside(root: Path) -> None:
@@ -341,18 +334,77 @@ def test_a_training_image_with_a_defect_is_set_aside(root: Path) -> None:
     )
 
 
-def test_a_file_name_that_is_not_unicode_stops_no_other(root: Path) -> None:
-    name = os.path.join(os.fsencode(root / "bottle/train/good"), b"caf\xe9.png")
+def test_what_is_no_file_is_set_aside_with_its_reason(root: Path) -> None:
+    good = root / "bottle/train/good"
+    (good / "circle.png").symlink_to("circle.png")
+    os.mkfifo(good / "pipe.png")
+    (good / "zeros.png").symlink_to("/dev/zero")
+    (root / "bottle/ground_truth/scratch/000_mask.png").unlink()
+    os.mkfifo(root / "bottle/ground_truth/scratch/000_mask.png")
+    manifest = read(root)
+    assert {
+        image.image_id.removeprefix("bottle/train/good/"): image.reason for image in manifest.excluded()
+    } == {
+        "circle.png": "a symbolic link that leads back to itself",
+        "pipe.png": "a pipe, not a file",
+        "zeros.png": "a device, not a file",
+    }
+    scratched = entry_of(manifest, "bottle/test/scratch/000.png")
+    assert scratched.mask_reason == "unreadable mask: a pipe, not a file"
+    assert (len(manifest.train()), len(manifest.test())) == (2, 2)
+
+
+def test_a_folder_that_cannot_be_listed_is_set_aside(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fill(root / "cable", 10)
+    fill(root / "nut", 20)
+    forbidden = {root / "bottle/test/scratch", root / "nut"}
+    scandir = os.scandir
+
+    def refusing(folder: Path) -> Any:
+        if forbidden & {folder, *folder.parents}:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", refusing)
+    manifest = read(root)
+    reason = "a folder that cannot be read: Permission denied"
+    assert [
+        (e.category, e.split, e.image_id, e.reason) for e in manifest.excluded() if e.reason == reason
+    ] == [
+        ("bottle", "test", "bottle/test/scratch", reason),
+        ("nut", "test", "nut", reason),
+    ]
+    manifest.of("bottle").check()
+    with pytest.raises(DatasetError, match="no usable training image"):
+        manifest.of("nut").check()
+    assert not read(root, ["cable"]).excluded()
+    forbidden.add(root)
+    with pytest.raises(DatasetError, match=r"the dataset at .* is a folder that cannot be read: Permission"):
+        read(root)
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.png", b"\xff\xfe.png"])
+def test_a_name_that_is_not_utf8_is_set_aside_for_that(root: Path, name: bytes) -> None:
+    shown = name.decode(errors="backslashreplace")
+    good = os.fsencode(root / "bottle/train/good")
     try:
-        with open(name, "wb") as file:
-            file.write((root / "bottle/train/good/000.png").read_bytes())
+        os.link(os.path.join(good, b"000.png"), os.path.join(good, name))
+        os.rename(
+            os.fsencode(root / "bottle/test/scratch"), os.path.join(os.fsencode(root / "bottle/test"), name)
+        )
     except OSError:
         pytest.skip("the file system has no such names")
     manifest = read(root)
-    assert table_bytes(manifest.table())
-    assert {"bottle/train/good/000.png", "bottle/train/good/001.png"} <= {
-        entry.image_id for entry in manifest.train()
-    }
+    found = {image.image_id: image.reason for image in manifest.excluded() if image.split != "ground_truth"}
+    assert found == dict.fromkeys(
+        (f"bottle/train/good/{shown}", f"bottle/test/{shown}"), "the name is not UTF-8: rename it"
+    )
+    assert Manifest.from_table(parse_table(table_bytes(manifest.table()))) == manifest
+    assert [image.image_id for image in manifest.train()] != []
+    with pytest.raises(DatasetError, match=re.escape(f"{shown} is not UTF-8: rename its folders")):
+        read(os.fsdecode(os.path.join(good, name)))
+    with pytest.raises(DatasetError, match="no category"):
+        find_categories(Dataset.at(root), [os.fsdecode(name)])
 
 
 def test_a_file_that_was_set_aside_has_no_key(root: Path) -> None:
@@ -382,7 +434,7 @@ def test_an_anomalous_image_without_a_mask_says_so(root: Path) -> None:
 def test_a_mask_of_another_size_says_both(root: Path) -> None:
     put(root / "bottle/ground_truth/scratch/000_mask.png", spot(WIDTH, HEIGHT))
     entry = entry_of(read(root), "bottle/test/scratch/000.png")
-    assert (entry.mask_reason, entry.mask_sha256) == ("mask of 5x8, image of 8x5", None)
+    assert (entry.mask_reason, entry.mask_sha256) == ("a mask of another size: 5x8, image 8x5", None)
 
 
 def test_an_empty_mask_is_not_used(root: Path) -> None:
@@ -417,7 +469,7 @@ def test_a_mask_without_an_image_is_set_aside(root: Path) -> None:
     put(root / "bottle/ground_truth/scratch/044_mask.png", spot())
     (orphan,) = read(root).excluded()
     assert (orphan.split, orphan.image_id) == ("ground_truth", "bottle/ground_truth/scratch/044_mask.png")
-    assert orphan.reason == "a mask without an image test/scratch/044"
+    assert orphan.reason == "a mask without an image: test/scratch/044"
 
 
 def test_a_second_mask_of_an_image_is_set_aside(root: Path) -> None:
@@ -523,7 +575,10 @@ def test_a_changed_mask_is_noticed_though_its_image_is_known(root: Path) -> None
     known = read(root)
     put(root / "bottle/ground_truth/scratch/000_mask.png", spot(4, 4))
     manifest = read(root, known=known)
-    assert entry_of(manifest, "bottle/test/scratch/000.png").mask_reason == "mask of 4x4, image of 8x5"
+    assert (
+        entry_of(manifest, "bottle/test/scratch/000.png").mask_reason
+        == "a mask of another size: 4x4, image 8x5"
+    )
 
 
 def test_renamed_content_is_known(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
 from storage.datasets.globs import check_pattern, find
-from storage.datasets.listing import Listing, listing
+from storage.datasets.tree import Listing, Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
 
 FILES = (
     "a.png",
@@ -32,7 +32,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def found(root: Path, pattern: str) -> list[str]:
-    return [name for name, _ in find(root, pattern, listing)]
+    return [name for name, _ in find(Tree(root), pattern)]
 
 
 @pytest.mark.parametrize(
@@ -55,21 +55,22 @@ def test_a_pattern_finds_its_files(root: Path, pattern: str, expected: list[str]
 
 
 def test_named_parts_are_returned_and_equal_where_they_are_repeated(root: Path) -> None:
-    assert list(find(root, "{category}/{defect}/*_{defect}.png", listing)) == [
+    assert list(find(Tree(root), "{category}/{defect}/*_{defect}.png")) == [
         ("bolt/dent/3_dent.png", {"category": "bolt", "defect": "dent"}),
         ("nut/crack/1_crack.png", {"category": "nut", "defect": "crack"}),
     ]
 
 
 def test_only_folders_that_can_hold_a_match_are_listed(root: Path) -> None:
-    listed = []
+    class Counting(Tree):
+        listed: ClassVar[list[str]] = []
 
-    def count(folder: Location) -> Listing:
-        listed.append(folder)
-        return listing(folder)
+        def listing(self, folder: str = "") -> Listing:
+            self.listed.append(folder)
+            return super().listing(folder)
 
-    list(find(root, "good/d*/*.png", count))
-    assert listed == [root / "good", root / "good/deep"]
+    list(find(Counting(root), "good/d*/*.png"))
+    assert Counting.listed == ["good", "good/deep"]
 
 
 @pytest.mark.parametrize(

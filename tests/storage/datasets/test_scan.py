@@ -14,7 +14,8 @@ from tiny import write_category
 from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.layouts.folders import Folders
-from storage.datasets.layouts.known import MVTEC, Layout
+from storage.datasets.layouts.interface import Layout
+from storage.datasets.layouts.known import MVTEC
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 

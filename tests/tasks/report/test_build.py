@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Callable
@@ -333,3 +334,26 @@ def test_two_thousand_images_are_paged(
     assert pictures == [2, 2, 1]
     assert "page 2 of 3" in text(folder / "01-007" / "images-2.html")
     assert "5 to 5 of 5" in text(folder / "01-007" / "images-3.html")
+
+
+def test_files_that_cannot_be_used_are_named_with_their_reasons(
+    copied: tuple[Path, Path], tmp_path: Path, settings: Settings
+) -> None:
+    root, store = copied
+    good = root / "007/train/good"
+    (good / "circle.png").symlink_to("circle.png")
+    (good / os.fsdecode(b"caf\xe9.png")).write_bytes((good / "000.png").read_bytes())
+    evaluate(str(root), str(store), settings(), run_id="odd")
+    reasons = {
+        row["image_id"]: row["reason"]
+        for row in Results(str(store)).rows("manifest", "odd")
+        if row["status"] != "ok"
+    }
+    assert reasons == {
+        "007/train/good/circle.png": "a symbolic link that leads back to itself",
+        r"007/train/good/caf\xe9.png": "the name is not UTF-8: rename it",
+    }
+    shown = text(Path(str(write_report(str(store), "odd", str(tmp_path / "odd")))))
+    for name, reason in reasons.items():
+        assert name in shown
+        assert reason in shown

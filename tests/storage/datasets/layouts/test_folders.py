@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tiny import write_image
 
-from storage.datasets.dataset import Dataset, ImageFile, Manifest, find_categories, read_image, read_mask
+from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
 from storage.datasets.layouts.folders import Folders
+from storage.datasets.manifest import ImageFile, Manifest
 from storage.datasets.scan import read_manifest
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 
 HEIGHT, WIDTH = 6, 9
@@ -262,7 +264,7 @@ def test_magnetic_tiles_are_read_as_they_were_published(shared_data: Path) -> No
     layout = Folders(
         normal=("MT_Free/Imgs/*.jpg",), anomalous=("MT_{defect}/Imgs/*.jpg",), mask="{parent}/{stem}.png"
     )
-    files = list(layout.files(shared_data / "magnetic_tile", "magnetic_tile", ["magnetic_tile"]))
+    files = list(layout.files(Tree(shared_data / "magnetic_tile"), "magnetic_tile", ["magnetic_tile"]))
     kinds = [file.defect for file in files]
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "good": 952, "Blowhole": 115, "Break": 85, "Crack": 57, "Fray": 32, "Uneven": 103,

@@ -110,19 +110,19 @@ def test_a_video_whose_labels_do_not_fit_is_set_aside_alone(root: Path) -> None:
     np.save(root / "testing/test_frame_mask/01_0014.npy", np.zeros(11))
     manifest = read_manifest(campus(root, Frames()))
     assert {entry.reason for entry in manifest.excluded()} == {
-        "testing/test_frame_mask/01_0014.npy has 11 labels, and the video 12 frames"
+        "not a label a frame: testing/test_frame_mask/01_0014.npy has 11, the video 12 frames"
     }
     assert len(manifest.test()) == 2
     (root / "testing/test_frame_mask/02_0001.npy").write_bytes(b"not an array")
     reasons = {entry.reason or "" for entry in read_manifest(campus(root, Frames())).excluded()}
-    assert any("02_0001.npy cannot be read" in reason for reason in reasons)
+    assert any("labels cannot be read: testing/test_frame_mask/02_0001.npy: " in reason for reason in reasons)
 
 
 def test_masks_that_cannot_be_used_cost_no_frame(root: Path) -> None:
     masks = root / "testing/test_pixel_mask"
     (masks / "02_0001.npy").unlink()
     for values, reason in (
-        (pixel_mask("01_0014")[:, :4], "mask of 9x4, image of 9x6"),
+        (pixel_mask("01_0014")[:, :4], "a mask of another size: 9x4, image 9x6"),
         (pixel_mask("01_0014")[:5], "no slice 5"),
         (np.asfortranarray(pixel_mask("01_0014")), "save it in C order"),
         (np.zeros((12, HEIGHT, WIDTH), np.uint8), "no pixel of the mask is above 0"),

@@ -1,0 +1,52 @@
+"""What a layout is: how the files of a dataset are told apart."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+from storage.datasets.images import HALF_SCALE
+from storage.datasets.layouts.file import File
+from storage.datasets.tree import Tree
+
+
+class Layout(ABC):
+    """Finds the images of a dataset, and says the category, the side, the label and the mask of each.
+
+    A layout is a frozen dataclass whose fields are its settings, each with a default where there is one; its
+    docstring shows the paths it expects. It is known when `known.py` lists it.
+
+    Attributes:
+        kind: its name, and the value of `kind` in a file of registered datasets.
+    """
+
+    kind: str
+
+    __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    @classmethod
+    def recognises(cls, tree: Tree) -> bool:  # noqa: ARG003 (of those that say more)
+        """Whether the files are laid out so beyond doubt; a layout that needs settings never says so."""
+        return False
+
+    @property
+    def mask_threshold(self) -> int:
+        """A mask's pixel is anomalous above it, on the scale of 0 to 255."""
+        return HALF_SCALE
+
+    @abstractmethod
+    def categories(self, tree: Tree, name: str) -> list[str]:
+        """Names of the categories, sorted; `name` is the dataset's.
+
+        Raises:
+            DatasetError: there is none; it says what is expected where.
+        """
+
+    @abstractmethod
+    def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
+        """Every image of these categories, and every mask that no image claims; nothing of them is read."""
+
+    def trained(self, contents: Iterable[str]) -> set[str]:
+        """Those of a category's undecided normal images, given as SHA-256, to train with."""
+        return set(contents)

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import write_category
+
+from flows.cli.screen.datasets import inspect_dataset
+from storage.datasets import scan
+from storage.datasets.dataset import Dataset
+from storage.datasets.registry import Registration
+from storage.errors import StoreError
+from storage.store.store import Store
+from storage.store.tables import table_bytes
+
+
+@pytest.fixture
+def named(tmp_path: Path) -> Registration:
+    """A dataset whose anomalous images have no masks."""
+    write_category(tmp_path / "data", "nut", anomalous=3)
+    for mask in (tmp_path / "data/nut/ground_truth/square").iterdir():
+        mask.unlink()
+    return Registration(Dataset.at(tmp_path / "data"))
+
+
+def test_each_kind_of_problem_has_one_line_unless_every_file_is_asked_for(
+    named: Registration, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good = tmp_path / "data/nut/train/good"
+    for number in (5, 6):
+        (good / f"{number}.png").symlink_to(f"{number}.png")
+    (good / "empty.png").write_bytes(b"")
+    (tmp_path / "data/nut/test/good" / os.fsdecode(b"caf\xe9.png")).write_bytes(b"")
+    inspect_dataset(named, str(tmp_path / "store"), every=False)
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "set aside in nut: 1 file: nut/test/good/caf\\xe9.png: the name is not UTF-8: rename it",
+        "without mask in nut: 3 files, such as nut/test/square/000.png: no mask",
+        "set aside in nut: 2 files, such as nut/train/good/5.png: a symbolic link that leads back to itself",
+        "set aside in nut: 1 file: nut/train/good/empty.png: unreadable: the file is empty",
+        "(--all names every file)",
+    ]
+    inspect_dataset(named, str(tmp_path / "store"), every=True)
+    out = capsys.readouterr().out
+    assert "--all" not in out
+    assert out.count("without mask: nut/test/square/") == 3
+    assert "set aside: nut/train/good/6.png: a symbolic link that leads back to itself" in out
+
+
+def test_a_store_in_a_bucket_is_looked_at(
+    named: Registration,
+    tmp_path: Path,
+    bucket: str,
+    refuse: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    inspect_dataset(named, f"{bucket}/new", every=False)
+    store = Store.open(f"{bucket}/store", create=True)
+    store.write(store.manifest("data"), table_bytes(scan.read_manifest(named.dataset).table()))
+    decoded: list[bytes] = []
+    monkeypatch.setattr(scan, "decode_image", decoded.append)
+    inspect_dataset(named, f"{bucket}/store", every=False)
+    assert not decoded
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos/1.png").write_bytes(b"")
+    with pytest.raises(StoreError, match="holds other files and is no store"):
+        inspect_dataset(named, str(tmp_path / "photos"), every=False)
+    refuse()
+    with pytest.raises(StoreError, match="cannot be used"):
+        inspect_dataset(named, f"{bucket}/store", every=False)
