@@ -1,1 +1,5 @@
 """Result tables of runs."""
+
+from storage.results.reader import Results
+
+__all__ = ["Results"]

@@ -1,6 +1,6 @@
 """Scores of new images, by a finished run.
 
-from tasks.new_images.scorer import Scorer
+from tasks.new_images import Scorer
 
 scorer = Scorer("spade-store", run="latest", category="bottle")
 scorer.score("new.png").verdict

@@ -1,0 +1,239 @@
+"""Every command on every method, preset and gallery: it works, or refuses in one sentence.
+
+Methods, presets and commands are those of their registries: a new one that is not tried here fails the test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from command import spade
+from tiny import write_category
+
+from flows.cli.app import COMMANDS
+from flows.evaluate import evaluate
+from storage.results import Results
+from storage.results.schemas import TABLES
+from tasks.core.config import Configuration
+from tasks.core.methods.registry import METHODS, parse_method
+from tasks.core.methods.spade import Spade
+from tasks.methods.presets import PRESETS
+
+SPADE = "spade(k_image=3, k_gallery=2)"
+LABELS = tuple(
+    parse_method(text).label
+    for text in (
+        SPADE,
+        "spade(gallery='random', fusion='average', k_image=3, k_gallery=2)",
+        "dn2",
+        "nearest_neighbor(limit=300)",
+        "one_class_svm(limit=100)",
+        "padim(levels=(8, 16), dimensions=5)",
+        "patchcore(dimension=16, projection=8)",
+        f"ensemble(methods=('dn2', '{SPADE}', 'patchcore(dimension=16, projection=8)'))",
+        "ensemble(methods=('padim(levels=(8, 16), dimensions=5)', 'dn2'), rule='ranks')",
+    )
+)
+Runs = tuple[Path, list[object]]
+
+
+@pytest.fixture(scope="module")
+def folder(
+    prefect_server: None,  # noqa: ARG001
+    settings: Callable[..., Configuration],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A dataset of two categories, and a store with a run of all methods that was done twice."""
+    folder = tmp_path_factory.mktemp("crossings")
+    write_category(folder / "data", "nut", train=5)
+    write_category(folder / "data", "bolt", train=5, side=33, seed=3)
+    for run in ("all", "again"):
+        evaluate(str(folder / "data"), str(folder / "store"), settings(), run_id=run, methods=LABELS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def options(folder: Path, resnet18_weights: Path) -> list[object]:
+    """What the command line needs to mean the same run."""
+    settings = ["--backbone", "resnet18", "--weights", resnet18_weights, "--metric-resolution", 64]
+    return [*settings, "--sigma", 1.0, "--dtype", "float32", "--store", folder / "store"]
+
+
+def at(folder: Path, *more: object) -> list[object]:
+    return ["--store", folder / "store", *more]
+
+
+def has_spade(label: str) -> bool:
+    return any(isinstance(member, Spade) for member in parse_method(label).members)
+
+
+def evaluates(folder: Path, options: list[object], label: str) -> None:
+    code, out, error = spade("evaluate", folder / "data", *options, "--method", label)
+    assert (code, error) == (0, "")
+    assert "average" in out
+
+
+def plans(folder: Path, options: list[object], label: str) -> None:
+    code, out, _ = spade("plan", folder / "data", *options, "--method", label)
+    assert code == 0
+    assert "nothing to extract, nothing to score" in out
+
+
+def sweeps(folder: Path, options: list[object], label: str) -> None:
+    sweep = ["sweep", folder / "data", *options[:-4], *options[-4:], "--method", label]
+    position = sweep.index("--sigma")
+    del sweep[position : position + 2]
+    code, _, error = spade(*sweep, "--sigma", 1, "--sigma", 2)
+    assert code == 0, error
+    code, _, error = spade(*sweep, "--k", 1, "--k", 2)
+    if has_spade(label):
+        assert code == 0, error
+    else:
+        assert code == 2
+        assert "axis is 'k': it is a setting of spade, which is not among the methods" in error
+        assert len(error.splitlines()) == 1
+
+
+def shows_results(folder: Path, _options: list[object], label: str) -> None:
+    for table in set(TABLES) - {"reproduction", "manifest", "stages", "changes"}:
+        name = [] if table == "runs" else ["--run", "all"]
+        code, out, error = spade("results", *at(folder, "--table", table, "--format", "json", *name))
+        assert (code, error) == (0, "")
+        if table in ("categories", "summary", "images"):
+            assert label.replace('"', '\\"') in out
+    results = Results(folder / "store")
+    history = results.history("image_rocauc_embedding", method=label)
+    assert set(history["run"]) >= {"all", "again"}
+    rows = results.rows("images", "all", label)
+    if parse_method(label).has_map:
+        assert results.anomaly_map("all", rows[0]["image_id"], label).shape == (64, 64)
+
+
+def reports(folder: Path, _options: list[object], label: str) -> None:
+    pages = folder / "pages" / str(LABELS.index(label))
+    code, _, error = spade("report", "again", *at(folder, "--method", label, "--output", pages))
+    assert code == 0, error
+    assert len(list(pages.rglob("*.html"))) > 10
+
+
+def exports(folder: Path, _options: list[object], label: str) -> None:
+    target = folder / "maps" / str(LABELS.index(label))
+    code, _, error = spade("export", target, *at(folder, "--run", "all", "--method", label))
+    if parse_method(label).has_map:
+        assert code == 0, error
+        assert len(list(target.rglob("*.tif"))) == 10
+    else:
+        assert code == 2
+        assert "no anomaly map by" in error
+        assert len(error.splitlines()) == 1
+
+
+def scores(folder: Path, _options: list[object], label: str) -> None:
+    image = folder / "data" / "nut" / "test" / "square" / "000.png"
+    common = at(folder, "--run", "all", "--method", label, "--category", "nut", "--fpr", 0.25)
+    for rule in ("embedding", "map"):
+        code, out, error = spade("score", image, *common, "--rule", rule, "--output", folder / "found")
+        method = parse_method(label)
+        if "rule='ranks'" in label:
+            assert code == 2
+            assert "one image has no rank" in error
+        elif rule == "map" and not method.has_map:
+            assert code == 2
+            assert "scores whole images, without a map: use embedding" in error
+        else:
+            assert code == 0, error
+            assert "anomalous" in out or "normal" in out
+            assert ("heat.png" in out) == method.has_map
+
+
+def compares(folder: Path, _options: list[object], label: str) -> None:
+    code, out, error = spade("compare", "again", "all", *at(folder, "--format", "json"))
+    assert (code, error) == (0, "")
+    rows = [row for row in Results(folder / "store").rows("comparisons", "again") if row["method"] == label]
+    assert {row["verdict"] for row in rows} <= {"same", "not comparable"}
+    assert any(row["verdict"] == "same" for row in rows)
+    assert all(row["reason"] for row in rows if row["verdict"] == "not comparable")
+
+
+def compares_methods(folder: Path, _options: list[object], label: str) -> None:
+    code, out, error = spade("methods", "all", *at(folder, "--format", "json", "--plot", folder / "plot.svg"))
+    assert (code, error) == (0, "")
+    assert label in out
+
+
+CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
+    "evaluate": evaluates,
+    "plan": plans,
+    "sweep": sweeps,
+    "results": shows_results,
+    "report": reports,
+    "export": exports,
+    "score": scores,
+    "compare": compares,
+    "methods": compares_methods,
+}
+ELSEWHERE = {  # commands that take no method, or run those above, with the tests that they have
+    *("inspect", "backbones", "repair", "accept", "demo", "reproduce"),
+    *("nightly", "reprocess", "serve"),
+}
+
+
+def test_every_method_preset_and_command_is_tried() -> None:
+    assert {parse_method(label).name for label in LABELS} == METHODS.keys()
+    assert CROSSED.keys() | ELSEWHERE == set(COMMANDS)
+
+
+@pytest.mark.parametrize("label", LABELS)
+@pytest.mark.parametrize("command", CROSSED)
+def test_every_command_on_every_method(command: str, label: str, folder: Path, options: list[object]) -> None:
+    CROSSED[command](folder, options, label)
+
+
+@pytest.fixture(scope="module", params=PRESETS)
+def of_preset(request: pytest.FixtureRequest, folder: Path, options: list[object]) -> str:
+    """A run by each preset, with the settings of SPADE that fit the tiny dataset."""
+    run = f"preset-{request.param}"
+    code, _, error = spade(
+        *("evaluate", folder / "data", *options, "--preset", request.param, "--run-id", run),
+        *("--k-image", 3, "--k-gallery", 2),
+    )
+    assert code == 0, error
+    return run
+
+
+def test_every_command_on_every_preset(of_preset: str, folder: Path) -> None:
+    results = Results(folder / "store")
+    image = results.rows("images", of_preset)[0]["image_id"]
+    assert np.isfinite(results.anomaly_map(of_preset, image)).all()
+    for arguments in (
+        ("report", of_preset, "--output", folder / "pages" / of_preset),
+        ("export", folder / "maps" / of_preset, "--run", of_preset),
+        ("score", folder / "data" / image, "--run", of_preset, "--category", "nut", "--fpr", 0.25),
+        ("compare", of_preset),
+        ("methods", of_preset),
+        *(("results", "--run", of_preset, "--table", name) for name in ("categories", "images", "neighbors")),
+    ):
+        code, _, error = spade(*arguments, "--store", folder / "store")
+        assert code == 0, error
+
+
+def test_a_night_of_every_preset_is_gated(folder: Path, resnet18_weights: Path) -> None:
+    registry = folder / "datasets.toml"
+    tables = [
+        f'[configurations.{name}]\npreset = "{name}"\nbackbone = "resnet18"\nweights = "{resnet18_weights}"\n'
+        "metric_resolution = 64\nk_image = 3\nk_gallery = 2\n"
+        for name in PRESETS
+    ]
+    names = ", ".join(f'"{name}"' for name in PRESETS)
+    tables.append(f'[datasets.tiny]\nroot = "{folder / "data"}"\nconfigurations = [{names}]\n')
+    registry.write_text("\n".join(tables))
+    for verdict in ("new", "same"):
+        code, out, error = spade("nightly", "--registry", registry, "--store", folder / "night")
+        assert code == 0, error
+        assert out.count(verdict) >= len(PRESETS)
+    run = Results(folder / "night").runs()["run"].iloc[-1]
+    assert {row["verdict"] for row in Results(folder / "night").rows("comparisons", run)} == {"same"}
