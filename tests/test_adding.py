@@ -1,4 +1,4 @@
-"""The page docs/adding.md: what it adds is added to a copy of the project, and works with all that is there."""
+"""The page docs/adding.md: what it adds to a copy of the project works with all that is there."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def test_what_is_added_works_with_what_was_there(
     registry.write_text(
         f'[configurations.all]\nbackbone = "resnet18"\nweights = "{resnet18_weights}"\n'
         "metric_resolution = 64\nmethods = [\"centre(power=2.0)\", \"ensemble(methods=('centre', 'dn2'))\"]\n"
-        f'[datasets.plain]\nroot = "{tmp_path / "data"}"\nconfigurations = ["all"]\nlayout = {{ kind = "flat" }}\n'
+        f'[datasets.plain]\nroot = "{tmp_path / "data"}"\nconfigurations = ["all"]\n'
+        'layout = { kind = "flat" }\n'
     )
 
     def spade(*arguments: object) -> str:
@@ -90,5 +91,8 @@ def test_what_is_added_works_with_what_was_there(
     assert "centre(power=2.0)" in page
     assert "anomalous" in spade("score", tmp_path / "data" / "bad-0.png", "--fpr", 0.25, *store)
     assert "centre(power=2.0)" in spade("methods", *store)
-    assert "nothing to extract" in spade("plan", "plain", "--registry", registry, *store, "--backbone", "resnet18",
-        "--weights", resnet18_weights, "--metric-resolution", 64, "--method", "centre(power=2.0)")  # fmt: skip
+    settings = ("--backbone", "resnet18", "--weights", resnet18_weights, "--metric-resolution", 64)
+    planned = spade(
+        *("plan", "plain", "--registry", registry, "--method", "centre(power=2.0)"), *settings, *store
+    )
+    assert "nothing to extract, nothing to score" in planned

@@ -151,7 +151,7 @@ def scores(folder: Path, _options: list[object], label: str) -> None:
 
 
 def compares(folder: Path, _options: list[object], label: str) -> None:
-    code, out, error = spade("compare", "again", "all", *at(folder, "--format", "json"))
+    code, _, error = spade("compare", "again", "all", *at(folder, "--format", "json"))
     assert (code, error) == (0, "")
     rows = [row for row in Results(folder / "store").rows("comparisons", "again") if row["method"] == label]
     assert {row["verdict"] for row in rows} <= {"same", "not comparable"}
