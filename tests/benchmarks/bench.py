@@ -23,20 +23,22 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from storage.computed.features import Features
 from storage.datasets.dataset import Dataset
-from storage.datasets.manifest import Manifest
 from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.matching.matching import Pyramid, match
-from tasks.core.matching.retrieval import build_index, nearest
+from tasks.core.matching.retrieval import build_index
+from tasks.core.methods.interface import Method, Query, Training
+from tasks.core.methods.spade import Spade
 from tasks.core.metrics.ranking import pixel_metrics, profiled_pixel_metrics
 from tasks.demo import draw_dataset
-from tasks.job import Job, Request
-from tasks.methods import spade as score_step
+from tasks.job import Part, Request
+from tasks.methods.by_name import score, scoring_of
+from tasks.methods.fitted import training_images
 from tasks.methods.index import index
 from tasks.run.extract import extract
-from tasks.run.ingest import has_bfloat16, ingest, prepare
+from tasks.run.ingest import ingest
+from tasks.run.prepare import has_bfloat16, prepare
 
 K = 50
 BOTTLE = Path(__file__).parents[3] / "shared" / "data" / "mvtec"
@@ -124,20 +126,19 @@ def deviation(found: NDArray[Any], expected: NDArray[Any]) -> float:
     return float((np.abs(found - expected) / np.maximum(expected, 1e-12)).max())
 
 
-def prepare_features(root: Path, folder: Path, configuration: Configuration) -> tuple[Job, Manifest]:
-    """A store with the features of the first category under `root`."""
-    job = prepare.fn(Request(Dataset.at(root), str(folder), configuration, run_id="bench"))
+def prepare_part(root: Path, folder: Path, configuration: Configuration, method: Method) -> Part:
+    """The first category under `root`, in a store without its features."""
+    request = Request(Dataset.at(root), str(folder), configuration, (method,), run_id="bench")
+    job = prepare.fn(request)
     ingest.fn(job)
-    category = job.manifest().categories()[0]
-    return job, job.manifest().of(category)
+    return job.part(job.manifest().categories()[0])
 
 
-def matching_rows(label: str, job: Job, manifest: Manifest, wanted: dict[str, float]) -> list[Row]:
+def matching_rows(label: str, part: Part, wanted: dict[str, float]) -> list[Row]:
     """Concatenated and single-level matching of one test image at K = 50."""
-    features = Features(job.open_store(), job.feature_key)
-    strides = job.configuration.levels
-    query = features.pyramid(manifest.test()[0].key, strides)
-    gallery = [features.pyramid(entry.key, strides) for entry in manifest.train()[:K]]
+    strides = part.job.configuration.strides
+    query = part.features.pyramid(part.test[0], strides)
+    gallery = [part.features.pyramid(key, strides) for key in part.train[:K]]
     rows = []
     sample = np.random.default_rng(0).choice(query[0].shape[0] * query[0].shape[1], 64, replace=False)
     modes: tuple[Literal["nearest", "bilinear"], ...] = ("nearest", "bilinear")
@@ -159,44 +160,41 @@ def matching_rows(label: str, job: Job, manifest: Manifest, wanted: dict[str, fl
     return rows
 
 
-def broadcast_row(job: Job, manifest: Manifest) -> Row:
+def broadcast_row(part: Part) -> Row:
     """The difference of all pairs of one level, which for one image alone takes about a GiB."""
-    features = Features(job.open_store(), job.feature_key)
-    query, other = (
-        features.pyramid(entry.key, (4,))[0] for entry in (manifest.test()[0], manifest.train()[0])
-    )
+    query, other = (part.features.pyramid(key, (4,))[0] for key in (part.test[0], part.train[0]))
     ours = measure(lambda: match([query], [[other]], fusion="average")[0], repeat=3)
     theirs = measure(lambda: baselines.broadcast_level(query, [other]))
     case = f"average, finest level, {query.shape[2]} channels, K = 1"
     return compare(case, "broadcast difference", ours, theirs)
 
 
-def growth_rows(job: Job, manifest: Manifest) -> list[Row]:
+def growth_rows(part: Part) -> list[Row]:
     """One test image as K grows, and as the training set grows (images repeated, with noise)."""
-    features = Features(job.open_store(), job.feature_key)
-    strides, rows = job.configuration.levels, []
-    query = features.pyramid(manifest.test()[0].key, strides)
-    keys = [entry.key for entry in manifest.train()]
+    features, strides, keys, rows = part.features, part.job.configuration.strides, part.train, []
+    pyramid = features.pyramid(part.test[0], strides)
     for k in (1, 50, 200):
         if k <= len(keys):
             gallery: Sequence[Pyramid] = [features.pyramid(key, strides) for key in keys[:k]]
-            ours = measure(lambda g=gallery: match(query, g), repeat=2)  # type: ignore[misc]
+            ours = measure(lambda g=gallery: match(pyramid, g), repeat=2)  # type: ignore[misc]
             rows.append(alone(f"match one image, bilinear, K = {k}", ours))
-    embeddings = features.embeddings(keys)
-    rng = np.random.default_rng(0)
-    pyramids = score_step.Pyramids(strides, partial(features.pyramid, strides=strides))
+    embeddings, read = features.embeddings(keys), part.pyramids(strides)
+    query = Query(features.embeddings(part.test[:1])[0], pyramid, part.test[0])
+    rng, spade = np.random.default_rng(0), Spade(levels=strides)
     for size in (100, 1_000, 10_000):
         numbers = rng.integers(0, len(keys), size)
         drawn = embeddings[numbers]
-        faiss_index = build_index(drawn + rng.normal(0, 0.01, drawn.shape).astype(np.float32))
-        ours = measure(lambda i=faiss_index: nearest(i, embeddings[:1], K), repeat=5)  # type: ignore[misc]
-        rows.append(alone(f"retrieve one image's {K} nearest of {size}", ours))
-        squared, positions = ours.result
-        train = [keys[number] for number in numbers]
-        test = manifest.test()[0].key
-        found = (squared[0], positions[0], train, pyramids, job.device)
-        stage = partial(score_step.score_image, [job.configuration], test, *found)
-        rows.append(alone(f"score one image, {size} training images", measure(stage, repeat=2)))
+        drawn = drawn + rng.normal(0, 0.01, drawn.shape).astype(np.float32)
+        training = Training(
+            drawn,
+            lambda position, numbers=numbers: read(keys[numbers[position]]),  # type: ignore[misc]
+            strides,
+            index=build_index(drawn),
+        )
+        retrieve = partial(training.nearest, query, K)
+        rows.append(alone(f"retrieve one image's {K} nearest of {size}", measure(retrieve, repeat=5)))
+        score = partial(spade.scorer({}, training), query)
+        rows.append(alone(f"score one image, {size} training images", measure(score, repeat=2)))
     return rows
 
 
@@ -230,47 +228,40 @@ def metrics_rows() -> list[Row]:
     return [*rows, alone("pixel metrics and profile, 117 maps at 1024x1024", large)]
 
 
-def extraction_rows(jobs: Sequence[Job], manifest: Manifest, folder: Path) -> list[Row]:
+def extraction_rows(parts: Sequence[Part], folder: Path) -> list[Row]:
     """Decode, preprocess, forward and write of a category, against one step after the other."""
-    entries = [*manifest.train(), *manifest.test()][:64]
-    theirs = measure(
-        lambda: baselines.extract_plainly(jobs[0].dataset, entries, Path(jobs[0].weights_file), folder)
-    )
-    count = len(manifest.train()) + len(manifest.test())
-    scaled = Measured(theirs.seconds * count / len(entries), theirs.peak_mib, None)
+    manifest, job = parts[0].manifest, parts[0].job
+    images = [*manifest.train(), *manifest.test()]
+    few = images[:64]
+    theirs = measure(lambda: baselines.extract_plainly(job.dataset, few, Path(job.weights_file), folder))
+    scaled = Measured(theirs.seconds * len(images) / len(few), theirs.peak_mib, None)
     rows = []
-    for job in jobs:
-        ours = measure(lambda j=job: extract.fn(j, manifest.categories()[0]))  # type: ignore[misc]
-        case = f"extract {count} images, wide_resnet50_2, {job.configuration.precision}"
-        rows.append(compare(case, f"plain loop, from {len(entries)} images", ours, scaled, 2))
+    for part in parts:
+        ours = measure(lambda p=part: extract.fn(p))  # type: ignore[misc]
+        case = f"extract {len(images)} images, wide_resnet50_2, {part.job.configuration.precision}"
+        rows.append(compare(case, f"plain loop, from {len(few)} images", ours, scaled, 2))
     return rows
 
 
-def stage_row(job: Job, manifest: Manifest) -> Row:
+def stage_row(part: Part, method: Spade) -> Row:
     """The whole scoring stage, reading and writing included; faiss is timed on its first images."""
-    category = manifest.categories()[0]
-    index.fn(job, category, {})
-    ours = measure(lambda: score_step.score.fn(job, category, {}))
-    count, few = len(manifest.test()), 16
+    index.fn(part)
+    ours = measure(lambda: score.fn([scoring_of(part, method)]))
+    count, few = len(part.test), 16
 
     def by_faiss(query: Pyramid, gallery: Any, *_: Any, **__: Any) -> list[list[NDArray[np.float32]]]:
         squared = baselines.faiss_concatenated(query, list(gallery), "nearest")
         return [[squared.reshape(*np.shape(query[0])[:2], 1)]]
 
-    features = Features(job.open_store(), job.feature_key)
-    train = [entry.key for entry in manifest.train()]
-    faiss_index = build_index(features.embeddings(train))
+    strides = part.job.configuration.strides
+    training = training_images(part, strides)
+    scorer = method.settled(part.job.configuration.grids).scorer({}, training)
 
     def theirs_stage() -> None:
-        settings = job.configuration
-        pyramids = score_step.cached_pyramids(features, settings.levels, train[0], job.memory_gib)
-        for entry in manifest.test()[:few]:
-            squared, positions = nearest(faiss_index, features.embeddings([entry.key]), K)
-            score_step.score_image(
-                [settings], entry.key, squared[0], positions[0], train, pyramids, job.device
-            )
+        for key in part.test[:few]:
+            scorer(Query(part.features.embeddings([key])[0], part.features.pyramid(key, strides), key))
 
-    with mock.patch.object(score_step, "match_each", by_faiss):
+    with mock.patch("tasks.core.matching.matching.match_each", by_faiss):
         theirs = measure(theirs_stage)
     scaled = Measured(theirs.seconds * count / few, theirs.peak_mib, None)
     return compare(
@@ -286,25 +277,24 @@ def main(target: Path) -> None:
         folder = Path(name)
         root = BOTTLE if BOTTLE.is_dir() else draw_dataset(Store.open(folder / "drawn", create=True))
         print(f"images: {root}", file=sys.stderr)
-        lite = Configuration(backbone="tf_efficientnet_lite0", upsampling="nearest")
-        job, manifest = prepare_features(root, folder / "lite0", lite)
-        extract.fn(job, manifest.categories()[0])
-        rows += matching_rows(
-            "EfficientNet-Lite0", job, manifest, {"nearest": 10, "bilinear": 3, "average": 6}
-        )
-        rows += [broadcast_row(job, manifest), *growth_rows(job, manifest), stage_row(job, manifest)]
+        method = Spade(upsampling="nearest")
+        lite = Configuration(backbone="tf_efficientnet_lite0")
+        part = prepare_part(root, folder / "lite0", lite, method)
+        extract.fn(part)
+        rows += matching_rows("EfficientNet-Lite0", part, {"nearest": 10, "bilinear": 10, "average": 6})
+        rows += [broadcast_row(part), *growth_rows(part), stage_row(part, method)]
         rows += metrics_rows()
         weights = folder / "wide_resnet50_2.pth"
         torch.save(torchvision.models.wide_resnet50_2().state_dict(), weights)
         wide = Configuration(weights=str(weights))
-        job, manifest = prepare_features(root, folder / "wide", wide)
-        jobs = [job]
+        part = prepare_part(root, folder / "wide", wide, method)
+        parts = [part]
         if has_bfloat16():  # elsewhere it is emulated, a hundred times slower
-            quick, _ = prepare_features(root, folder / "quick", replace(wide, precision="bfloat16"))
-            jobs.insert(0, quick)
-        rows += extraction_rows(jobs, manifest, folder)
-        wanted = {"nearest": 25.0, "bilinear": 8.0, "average": 1.1}
-        rows += matching_rows("wide_resnet50_2, random weights", job, manifest, wanted)
+            quick = replace(wide, precision="bfloat16")
+            parts.insert(0, prepare_part(root, folder / "quick", quick, method))
+        rows += extraction_rows(parts, folder)
+        wanted = {"nearest": 25.0, "bilinear": 60.0, "average": 1.1}
+        rows += matching_rows("wide_resnet50_2, random weights", part, wanted)
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     table = Table("case", "seconds", "against", "seconds", "ratio", "wanted", "deviation", "MiB", "MiB")
