@@ -241,9 +241,13 @@ def test_a_method_of_a_run_is_chosen_by_its_name_or_is_the_first_that_will_do(st
     np.testing.assert_array_equal(results.anomaly_map("one", SCORED), MAP[0])
     np.testing.assert_array_equal(results.anomaly_map("one", SCORED, methods[2]), MAP[0] + 1)
     assert [row["method"] for row in results.rows("images", "one", "dn2")] == ["dn2"]
-    with pytest.raises(StoreError, match=r"no method 'padim' in run one: it has dn2, spade, spade\(k_image=3\)"):
+    with pytest.raises(
+        StoreError, match=r"no method 'padim' in run one: it has dn2, spade, spade\(k_image=3\)"
+    ):
         results.method("latest", "padim")
-    with pytest.raises(StoreError, match="no anomaly map by dn2 in run one: name a method that scores pixels"):
+    with pytest.raises(
+        StoreError, match="no anomaly map by dn2 in run one: name a method that scores pixels"
+    ):
         results.anomaly_map("one", SCORED, "dn2")
 
 

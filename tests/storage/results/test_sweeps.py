@@ -54,8 +54,22 @@ def results(tmp_path: Path) -> Results:
             "sweep_points": points,
         }
         categories: list[dict[str, object]] = [
-            {"dataset": "d", "category": "nut", "method": "spade", "status": "ok", "pro": 0.5 * number, "k_image": 7},
-            {"dataset": "d", "category": "pin", "method": "spade", "status": "ok", "pro": 0.2, "pixel_rocauc": 0.9},
+            {
+                "dataset": "d",
+                "category": "nut",
+                "method": "spade",
+                "status": "ok",
+                "pro": 0.5 * number,
+                "k_image": 7,
+            },
+            {
+                "dataset": "d",
+                "category": "pin",
+                "method": "spade",
+                "status": "ok",
+                "pro": 0.2,
+                "pixel_rocauc": 0.9,
+            },
             {"dataset": "d", "category": "cup", "method": "spade", "status": "failed"},
         ]
         schema = pa.schema([RUN.field(name) for name in RUN.names if name in row])

@@ -103,5 +103,7 @@ def test_what_is_wrong_is_named(axes: dict[str, Any], message: str) -> None:
 
 @pytest.mark.parametrize("axis", ["k", "kappa"])
 def test_an_axis_of_spade_needs_spade(axis: str) -> None:
-    with pytest.raises(ConfigurationError, match=rf"axis is '{axis}': .* spade, which is not among .*\(dn2\)"):
+    with pytest.raises(
+        ConfigurationError, match=rf"axis is '{axis}': .* spade, which is not among .*\(dn2\)"
+    ):
         grid(replace(BASE, methods=(DN2(),)), {axis: [1]})

@@ -180,7 +180,9 @@ def test_a_method_reads_levels_that_the_network_has(name: str) -> None:
     assert set(settled.reads) <= {14, *GRIDS}
     assert settled.settled(GRIDS if name not in ("spade", "dn2") else {14: 16}) == settled
     if name not in ("spade", "dn2"):
-        with pytest.raises(ConfigurationError, match=rf"method {name} reads levels .*has 14: name it as") as no:
+        with pytest.raises(
+            ConfigurationError, match=rf"method {name} reads levels .*has 14: name it as"
+        ) as no:
             method.settled({14: 16})
         named = str(no.value).partition("--method '")[2].rstrip("'")
         assert parse_method(named).settled({14: 16}).reads == (14,)
@@ -201,7 +203,10 @@ def test_no_training_image_is_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("patch_core", "method is 'patch_core': did you mean patchcore.* it is one of spade, dn2, .*patchcore"),
+        (
+            "patch_core",
+            "method is 'patch_core': did you mean patchcore.* it is one of spade, dn2, .*patchcore",
+        ),
         ("dn2(kappa=2)", "dn2 has no setting 'kappa': it has k"),
         ("dn2(k=0)", "k is 0"),
         ("nearest_neighbor(limit=1.5)", "limit is 1.5"),

@@ -64,7 +64,10 @@ def plain_order(query: Query, training: Training, keys: list[str]) -> list[tuple
     for position, other in enumerate(training.embeddings):
         if not (query.held_out and keys[position] == query.key):
             pairs.append(
-                (sum((float(a) - float(b)) ** 2 for a, b in zip(query.embedding, other, strict=True)), position)
+                (
+                    sum((float(a) - float(b)) ** 2 for a, b in zip(query.embedding, other, strict=True)),
+                    position,
+                )
             )
     return sorted(pairs)
 
