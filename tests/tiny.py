@@ -1,13 +1,21 @@
-"""Tiny datasets in the MVTec AD layout, and anomaly maps."""
+"""Tiny datasets in the MVTec AD layout, anomaly maps, and SPADE with few neighbours."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import gaussian_filter
+
+from tasks.core.methods.spade import Spade
+
+
+def spade(**changes: Any) -> Spade:
+    """SPADE with few neighbours, and what a test changes; flows are given its label."""
+    return Spade(**{"k_image": 3, "k_gallery": 2} | changes)
 
 
 def write_image(path: Path, values: NDArray[np.uint8]) -> None:

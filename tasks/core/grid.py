@@ -68,7 +68,7 @@ def _point(base: Point, settings: Mapping[str, Any]) -> Point:
     if K in settings:
         spade |= {"k_image": settings[K], "k_gallery": settings[K]}
     configuration = replace(base.configuration, **maps)
-    methods = tuple(_with(method, spade) for method in base.methods)
+    methods = tuple(dict.fromkeys(_with(method, spade) for method in base.methods))
     for method in methods:
         method.settled(configuration.grids)
     return Point(configuration, methods)

@@ -52,16 +52,30 @@ class Setting:
                     f"it is one of {listed(self.choices)}"
                 )
             return
-        if isinstance(default, str) and not isinstance(value, str):
-            raise ConfigurationError(f"{name} is {value!r}: it is a text")
-        bounds = (self.low, self.high, self.above, self.below)
-        if (value is None and default is None) or all(bound is None for bound in bounds):
+        if value is None and default is None:
+            return
+        if isinstance(default, tuple):
+            if not isinstance(value, tuple):
+                raise ConfigurationError(f"{name} is {value!r}: it is a list, as (8, 16)")
+            return
+        if all(bound is None for bound in (self.low, self.high, self.above, self.below)):
+            if not isinstance(value, str):
+                raise ConfigurationError(f"{name} is {value!r}: it is a text")
             return
         whole = isinstance(default, int) or default is None
         is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
         if not (is_number and self._holds(value)):
             noun = self.noun or ("whole number" if whole else "number")
             raise ConfigurationError(f"{name} is {value!r}: it is a {noun}, {self._range()}")
+
+    @staticmethod
+    def taken(value: Any, default: Any) -> Any:
+        """The value as a setting of this default holds it, so that equal settings have equal keys."""
+        if isinstance(default, tuple) and isinstance(value, list):
+            return tuple(value)
+        if isinstance(default, float) and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        return value
 
     def _holds(self, value: float) -> bool:
         return (
@@ -94,9 +108,11 @@ class Settings:
     """Base of frozen dataclasses of settings; ConfigurationError names the first that is wrong."""
 
     def __post_init__(self) -> None:
-        """Check each setting against its declaration."""
+        """Check each setting against its declaration; lists become tuples, whole numbers floats."""
         for name, declared, default in declarations(type(self)):
-            declared.check(name, getattr(self, name), default)
+            value = declared.taken(getattr(self, name), default)
+            declared.check(name, value, default)
+            object.__setattr__(self, name, value)
 
     def values(self) -> dict[str, Any]:
         """Every setting by name."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from storage.computed.states import has_state, read_state, write_state
 from storage.store.store import digest
 from tasks.core.matching.pyramid import smooth
 from tasks.core.methods import interface
-from tasks.core.methods.interface import Query, State, Training
+from tasks.core.methods.interface import JointScorer, Method, Query, State, Training
 from tasks.core.metrics.ranking import map_score
 from tasks.job import Part, Stage
 from tasks.methods.index import build
-from tasks.methods.reuse import TRAIN, EarlierScores
+from tasks.methods.reuse import TRAIN, Alike, EarlierScores
 from tasks.methods.scoring import BATCH_SIZE, Asked, Map, Scoring
 from tasks.progress import report
 
@@ -135,13 +135,18 @@ def training_images(part: Part, strides: Sequence[int]) -> Training:
 def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> list[list[Stage]]:
     """Score the test images that lack scores, by methods of one kind on one category; the stages of each.
 
-    What the methods have in common is done once. The scores are those of each on its own, and are recorded as
-    such, batch by batch. Each method's stage counts what it lacked, and has an equal share of the time.
-    Without `keep`, what was learned is not kept.
+    What the methods have in common is done once, and an image is scored by those alone that lack its scores.
+    The scores are those of each on its own, and are recorded as such, batch by batch. Each method's stage
+    counts what it lacked, and has an equal share of the time; one whose scores are those of a method before
+    it lacked none. Without `keep`, what was learned is not kept.
     """
     start = time.perf_counter()
-    part = scorings[0].part
-    missing = {scoring: _missing(scoring) for scoring in scorings}
+    part, earlier = scorings[0].part, EarlierScores(scorings[0].part.store)
+    by_key = {scoring.key: scoring for scoring in reversed(scorings)}
+    missing = {
+        scoring: _missing(scoring, earlier) if by_key[scoring.key] is scoring else frozenset[str]()
+        for scoring in scorings
+    }
     lacking = [scoring for scoring in scorings if missing[scoring]]
     wanted = [key for key in part.test if any(key in missing[scoring] for scoring in lacking)]
     known = {scoring: scoring.has_state() for scoring in scorings}
@@ -151,15 +156,17 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
     if wanted:
         strides = sorted({stride for scoring in lacking for stride in scoring.settled.reads})
         training = training_images(part, strides)
-        states = {scoring.settled: scoring.state(training, keep=keep) for scoring in lacking}
+        by_method = {scoring.settled: scoring for scoring in lacking}
+        states = {method: scoring.state(training, keep=keep) for method, scoring in by_method.items()}
         fitted = time.perf_counter()
-        scorer = type(lacking[0].settled).joint_scorer(list(states), list(states.values()), training)
+        ask = _asking(states, training)
         for keys in _batches(wanted):
-            queries = _queries(part, keys, strides)
-            found = [dict(zip(states, scorer(query), strict=True)) for query in queries]
+            found = {}
+            for query in _queries(part, keys, strides):
+                found[query.key] = ask(query, [each.settled for each in lacking if query.key in missing[each]])
             for scoring in lacking:
-                new = [(key, by_method[scoring.settled]) for key, by_method in zip(keys, found, strict=True)]
-                record_scores(scoring, [scoring.result(*each) for each in new if each[0] in missing[scoring]])
+                new = [(key, found[key][scoring.settled]) for key in keys if key in missing[scoring]]
+                record_scores(scoring, [scoring.result(*each) for each in new])
             done += len(keys)
             report(label, part.category, done, len(part.test), f"{len(keys)} new")
         held = {scoring: _held_mib(scoring, states[scoring.settled]) for scoring in lacking}
@@ -176,23 +183,38 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
     return stages
 
 
-def _missing(scoring: FeatureScoring) -> frozenset[str]:
+def _asking(
+    states: Mapping[Method, State], training: Training
+) -> Callable[[Query, Iterable[Method]], dict[Method, interface.Scores]]:
+    """What asks methods of one kind together about an image, given what each learned."""
+
+    @cache
+    def scorer(methods: tuple[Method, ...]) -> JointScorer:
+        return type(methods[0]).joint_scorer(methods, [states[method] for method in methods], training)
+
+    def ask(query: Query, methods: Iterable[Method]) -> dict[Method, interface.Scores]:
+        asked = tuple(dict.fromkeys(methods))
+        return dict(zip(asked, scorer(asked)(query), strict=True))
+
+    return ask
+
+
+def _missing(scoring: FeatureScoring, earlier: EarlierScores) -> frozenset[str]:
     """The test images without scores, once those that still hold are taken over."""
     scores, part = scoring.scores, scoring.part
     scores.describe(scoring.description | {TRAIN: part.train})
     missing = scores.missing(part.test)
     if missing and scoring.settled.depends_on_neighbors_alone:
-        _adopt(scoring, missing)
+        _adopt(scoring, missing, earlier.alike(scoring.description))
         missing = scores.missing(part.test)
     return frozenset(missing)
 
 
-def _adopt(scoring: FeatureScoring, missing: Sequence[str]) -> None:
+def _adopt(scoring: FeatureScoring, missing: Sequence[str], earlier: Sequence[Alike]) -> None:
     """Record the missing scores that were computed with other training images, and still hold."""
-    part = scoring.part
-    earlier = EarlierScores(part.store).alike(scoring.description)
     if not earlier:
         return
+    part = scoring.part
     training = training_images(part, ())
     count = scoring.settled.neighbor_count
     for keys in _batches(missing):

@@ -30,7 +30,7 @@ def preset(name: str) -> Preset:
     Raises:
         ConfigurationError: there is none.
     """
-    if name not in PRESETS:
+    if not isinstance(name, str) or name not in PRESETS:
         near = suggestion(name, list(PRESETS))
         raise ConfigurationError(f"preset is {name!r}: {near}it is one of {listed(list(PRESETS))}")
     return PRESETS[name]

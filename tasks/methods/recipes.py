@@ -69,7 +69,7 @@ def registered_recipes(registry: Registry, name: str) -> dict[str, Recipe]:
         given = dict(table)
         chosen, methods = given.pop("preset", "paper"), given.pop("methods", ())
         try:
-            if not isinstance(methods, Sequence) or not all(isinstance(each, str) for each in methods):
+            if not isinstance(methods, list | tuple) or not all(isinstance(each, str) for each in methods):
                 raise ConfigurationError(f"methods is {methods!r}: it is a list of names")
             found[title] = recipe(given, tuple(methods), chosen)
         except ConfigurationError as error:

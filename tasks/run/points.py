@@ -34,5 +34,6 @@ def ingest_once(points: Sequence[Job]) -> Stage:
     ingested = ingest.fn(points[0])
     store = points[0].open_store()
     content = read_bytes(store.job(points[0].run_id, "manifest"))
+    store.remove([store.set_aside(point.run_id) for point in points[1:]])
     store.write_all({store.job(point.run_id, "manifest"): content for point in points[1:]})
     return ingested

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,29 +13,37 @@ import torchvision
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tiny import write_category, write_image
+from tiny import spade, write_category, write_image
 
-from flows.evaluate import IncompleteRunError, evaluate
+from flows.evaluate import IncompleteRunError
+from flows.evaluate import evaluate as evaluate_by
 from storage.datasets.dataset import Dataset
 from storage.errors import StoreError
 from storage.repair import repair
+from storage.results.metrics import COMPARED
 from storage.results.reader import Results
-from storage.results.schemas import COMPARED
 from storage.store.store import Store
 from tasks.compare.runs import compare
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
-from tasks.job import Extraction, Job, Request, Stage
+from tasks.job import Outcome, Part, Request, Stage
+from tasks.methods.by_name import score, scoring_of
 from tasks.methods.index import index
-from tasks.methods.spade import score
 from tasks.run.extract import extract
-from tasks.run.ingest import ingest, prepare
+from tasks.run.ingest import ingest
+from tasks.run.prepare import prepare
 from tasks.run.publish import publish
 from tasks.run.summarize import summarize
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
+SPADE = spade().label
+
+
+def evaluate(*arguments: Any, methods: Sequence[str] = (SPADE,), **more: Any) -> str:
+    """The flow, by SPADE with few neighbours."""
+    return str(evaluate_by(*arguments, methods=methods, **more))
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +201,8 @@ def test_a_second_run_is_compared_with_the_first_and_is_the_same(
 def test_intervals_hold_their_metrics(finished: Path) -> None:
     categories = Results(finished).categories()
     for metric in COMPARED:
-        assert (categories[f"{metric}_low"] <= categories[metric]).all()
-        assert (categories[metric] <= categories[f"{metric}_high"]).all()
+        assert (categories[metric.low] <= categories[metric.name]).all()
+        assert (categories[metric.name] <= categories[metric.high]).all()
     history = Results(finished).history("image_rocauc_map", "tiny", "007")
     row = categories.iloc[0]
     assert history[["value", "low", "high"]].to_numpy()[0].tolist() == [
@@ -229,12 +237,24 @@ def test_perturbed_weights_are_the_same_configuration_and_caught_as_worse(
 
 
 @pytest.mark.parametrize(
-    "change", [{"k_gallery": 1}, {"k_image": 1}, {"fusion": "average"}, {"sigma": 0.0}, {"levels": (8, 16)}]
+    ("change", "of_maps"),
+    [
+        ({"k_gallery": 1}, {}),
+        ({"k_image": 1}, {}),
+        ({"fusion": "average"}, {}),
+        ({"levels": (8, 16)}, {}),
+        ({}, {"sigma": 0.0}),
+    ],
 )
 def test_another_way_to_score_extracts_nothing(
-    store: Path, dataset: Path, settings: Callable[..., Configuration], change: dict[str, Any]
+    store: Path,
+    dataset: Path,
+    settings: Callable[..., Configuration],
+    change: dict[str, Any],
+    of_maps: dict[str, Any],
 ) -> None:
-    evaluate(str(dataset), str(store), settings(**change), categories=["007"])
+    methods = [spade(**change).label]
+    evaluate(str(dataset), str(store), settings(**of_maps), categories=["007"], methods=methods)
     found = computed(store)
     assert (found["extract"], found["index"], found["score"]) == (0, 0, 5)
 
@@ -256,7 +276,7 @@ def test_a_published_run_is_not_run_again_nor_overwritten(
     with pytest.raises(
         StoreError, match=r"run first in .* another configuration or other data: name another --run-id"
     ):
-        evaluate(str(dataset), str(store), settings(k_image=1), run_id="first")
+        evaluate(str(dataset), str(store), settings(), run_id="first", methods=[spade(k_image=1).label])
     assert Results(store).runs().equals(before)
 
 
@@ -352,7 +372,7 @@ def test_one_kind_of_test_image_alone_leaves_image_metrics_null(
 def test_a_k_larger_than_the_training_set_is_as_large_as_it_can_be(
     store: Path, dataset: Path, settings: Callable[..., Configuration]
 ) -> None:
-    evaluate(str(dataset), str(store), settings(k_image=50, k_gallery=50))
+    evaluate(str(dataset), str(store), settings(), methods=["spade"])
     results = Results(store)
     assert results.categories()["k_image"].tolist() == [4, 3]
     assert results.categories()["k_gallery"].tolist() == [4, 3]
@@ -364,21 +384,22 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
     dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    store = str(tmp_path / "store")
     job = prepare.fn(
-        Request(Dataset.at(root), str(tmp_path / "store"), settings(), ("007",), "run", "cpu", 2)
+        Request(Dataset.at(root), store, settings(), (spade(),), ("007",), "run", "cpu", batch_size=2)
     )
     stage = ingest.fn(job)
     (root / "007" / "test" / "good" / "001.png").unlink()
     write_image(root / "007" / "train" / "good" / "002.png", np.zeros((9, 9, 3), np.uint8))
     (root / "007" / "ground_truth" / "square" / "001_mask.png").unlink()
-    extraction = extract.fn(job, "007")
-    excluded = extraction.excluded
+    extracted, part = extract.fn(job.part("007"))
+    excluded = job.set_aside(["007"])
     assert sorted(excluded) == ["007/test/good/001.png", "007/train/good/002.png"]
     assert "changed during the run" in excluded["007/train/good/002.png"]
-    index.fn(job, "007", excluded)
-    score.fn(job, "007", excluded)
-    outcome = summarize.fn(job, "007", excluded, [])
-    publish.fn(job, [outcome], stage)
+    indexed, scoring = index.fn(part), scoring_of(part, spade())
+    (scored,) = score.fn([scoring])
+    row, summarized = summarize.fn(scoring)
+    publish.fn(job, [Outcome("007", [row], None, [extracted, indexed, *scored, summarized])], stage)
     row = Results(tmp_path / "store").categories().iloc[0]
     assert (row["train"], row["test_normal"], row["set_aside"], row["pixel_images"]) == (3, 1, 2, 3)
 
@@ -386,8 +407,9 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
 def test_what_was_set_aside_keeps_its_reason_when_its_category_fails(
     store: Path, dataset: Path, settings: Callable[..., Configuration], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def extract_in_part(_: Job, category: str) -> Extraction:
-        return Extraction(Stage("extract", category, 0.0, 0, 0), {"007/test/good/001.png": "it is gone"})
+    def extract_in_part(part: Part) -> tuple[Stage, Part]:
+        stage = Stage("extract", part.category, 0.0, 0, 0)
+        return stage, part.without({"007/test/good/001.png": "it is gone"})
 
     def fail(*_: object) -> None:
         raise StoreError("no room")
@@ -424,14 +446,15 @@ def test_a_dataset_of_another_layout_is_evaluated_where_it_lies(
 def test_damage_is_named_and_repaired(
     store: Path, dataset: Path, settings: Callable[..., Configuration]
 ) -> None:
+    methods = [spade(k_image=2).label]
     shard = next(path for path in (store / "features").rglob("level_8/c/**/*") if path.is_file())
     content = bytearray(shard.read_bytes())
     content[len(content) // 2] ^= 1
     shard.write_bytes(bytes(content))
     with pytest.raises(IncompleteRunError, match=r"level_8, row .* is damaged .*spade repair --store"):
-        evaluate(str(dataset), str(store), settings(k_image=2), run_id="again")
+        evaluate(str(dataset), str(store), settings(), run_id="again", methods=methods)
     assert len(repair(Store.open(store))) == 1
-    evaluate(str(dataset), str(store), settings(k_image=2), run_id="again")
+    evaluate(str(dataset), str(store), settings(), run_id="again", methods=methods)
     assert Results(store).runs().set_index("run").loc["again", "status"] == "complete"
     assert 0 < computed(store, "again")["extract"] < 17
 
@@ -463,18 +486,3 @@ def test_wrong_arguments_are_named(
 ) -> None:
     with pytest.raises(ConfigurationError, match=message):
         prepare.fn(Request(Dataset.at(dataset), str(tmp_path / "store"), settings(), **wrong))
-
-
-@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_an_index_that_is_not_exact_is_used_above_a_size_and_its_recall_recorded(
-    kind: str, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
-) -> None:
-    store = str(tmp_path / "store")
-    evaluate(str(dataset), store, settings(index=kind), run_id="below")
-    evaluate(str(dataset), store, settings(index=kind, flat_up_to=1), run_id="above")
-    below, above = (Results(store).categories(run) for run in ("below", "above"))
-    assert set(below["index"]) == {"flat"}
-    assert set(above["index"]) == {kind}
-    assert above["index_recall"].tolist() == [1.0] * len(above)  # of so few rows, all are found
-    assert above["pixel_rocauc"].tolist() == below["pixel_rocauc"].tolist()
-    assert set(above["score_key"]).isdisjoint(below["score_key"])

@@ -11,10 +11,16 @@ from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Training
 
 
+def check_strides(levels: tuple[int, ...]) -> None:
+    """Raise ConfigurationError unless all are whole numbers above 0."""
+    if any(not isinstance(level, int) or isinstance(level, bool) or level < 1 for level in levels):
+        raise ConfigurationError(f"levels is {levels!r}: name strides, whole numbers above 0, as (8, 16)")
+
+
 def check_levels(levels: tuple[int, ...]) -> None:
     """Raise ConfigurationError unless there is one, and they are whole numbers, each once, ascending."""
-    whole = all(isinstance(level, int) and level > 0 for level in levels)
-    if not levels or not whole or list(levels) != sorted(set(levels)):
+    check_strides(levels)
+    if not levels or list(levels) != sorted(set(levels)):
         raise ConfigurationError(f"levels is {levels!r}: name strides, each once, finest first, as (8, 16)")
 
 

@@ -100,10 +100,17 @@ class Training:
             yield pyramid
 
     def others(self, query: Query) -> NDArray[np.int64]:
-        """Positions of the images that a query is compared with."""
+        """Positions of the images that a query is compared with.
+
+        Raises:
+            ValueError: it is held out, and all are of its content.
+        """
         if not query.held_out:
             return np.arange(len(self))
-        return np.flatnonzero(np.asarray(self._names) != query.key)
+        others = np.flatnonzero(np.asarray(self._names) != query.key)
+        if not len(others):
+            raise ValueError(f"image {query.key!r} is held out: there is no other training image")
+        return others
 
     def nearest(self, query: Query, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """Squared distances and positions of the k images nearest to a query; of all, if there are fewer."""

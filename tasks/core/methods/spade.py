@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.methods.common import check_levels
+from tasks.core.methods.common import check_strides
 from tasks.core.methods.interface import JointScorer, Method, Pyramid, Query, Scorer, Scores, State, Training
 from tasks.core.settings import listed, setting
 
@@ -67,9 +67,8 @@ class Spade(Method):
     def __post_init__(self) -> None:
         """Check each setting; the levels become ascending."""
         super().__post_init__()
+        check_strides(self.levels)
         object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
-        if self.levels:
-            check_levels(self.levels)
 
     @property
     def reads(self) -> tuple[int, ...]:

@@ -12,28 +12,39 @@ import pytest
 
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
-from storage.results.reader import Results, earlier_runs, publish, published_fingerprint, published_runs
-from storage.results.schemas import CATEGORIES, COMPARISONS, IMAGES, RUN, STAGES
+from storage.results.reader import (
+    INTERRUPTED,
+    Results,
+    earlier_runs,
+    publish,
+    published_fingerprint,
+    published_runs,
+)
+from storage.results.schemas import CATEGORIES, IMAGES, STAGES
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
+from tasks.run.tables import RUN
 
 SCORED, BROKEN = "007/test/good/000.png", "007/test/good/001.png"
 KEY = hashlib.sha256(b"image").hexdigest()
 MAP = np.random.default_rng(0).normal(size=(1, 6, 6)).astype(np.float32)
 TABLES = {
     "categories": table_of(
-        [{"dataset": "data", "category": "007", "status": "ok", "pro": 0.9, "train": 2}], CATEGORIES
+        [{"dataset": "data", "category": "007", "method": "spade", "status": "ok", "pro": 0.9, "train": 2}],
+        CATEGORIES,
     ),
     "images": table_of(
         [
             {
                 "dataset": "data",
                 "category": "007",
+                "method": "spade",
                 "image_id": name,
                 "sha256": KEY if score_key else None,
                 "anomalous": False,
                 "defect": "good",
                 "status": "ok" if score_key else "set aside",
+                "score_map": 0.2 if score_key else None,
                 "score_key": score_key,
             }
             for name, score_key in ((SCORED, "scores"), (BROKEN, None))
@@ -47,8 +58,16 @@ UNWRITABLE = table_of([{"step": None}], STAGES)
 
 def record(day: int, status: str = "complete", *more: str) -> pa.Table:
     """A run's record with the columns that reading needs, and `more`."""
-    row = {"status": status, "finished": datetime(2026, 1, day, tzinfo=UTC), "fingerprint": f"print{day}"}
-    names = ("status", "finished", "fingerprint", *more)
+    row = {
+        "status": status,
+        "finished": datetime(2026, 1, day, tzinfo=UTC),
+        "fingerprint": f"print{day}",
+        "dataset": "data",
+        "methods": ["spade"],
+        "configuration_key": "key",
+        "sweep": None,
+    }
+    names = (*row, *(name for name in more if name not in row))
     return table_of([row | dict.fromkeys(more, "x")], pa.schema([RUN.field(name) for name in names]))
 
 
@@ -162,22 +181,22 @@ def test_a_table_without_rows_keeps_its_columns(store: Store) -> None:
 
 def test_history_is_one_row_a_run_and_category_oldest_first(store: Store) -> None:
     def categories(pro: float | None, *names: str) -> dict[str, pa.Table]:
-        row = {"dataset": "data", "status": "ok", "pro": pro, "pro_low": 0.8}
+        row = {"dataset": "data", "method": "spade", "status": "ok", "pro": pro, "pro_low": 0.8}
         return {"categories": table_of([row | {"category": name} for name in names], CATEGORIES)}
 
     publish(store, "b", record(3, "complete", "configuration_key"), categories(0.9, "007", "nut"))
     publish(store, "a", record(2), categories(None, "007"))
     history = Results(store.root).history("pro")
     assert list(history.columns) == [
-        "run", "finished", "dataset", "category", "configuration_key", "value", "low", "high"
+        "run", "finished", "dataset", "category", "method", "configuration_key", "value", "low", "high"
     ]  # fmt: skip
     assert history["run"].tolist() == ["a", "b", "b"]
     assert history["category"].tolist() == ["007", "007", "nut"]
     assert history["value"].isna().tolist() == [True, False, False]
     assert history["low"].tolist() == [0.8] * 3
     assert history["high"].isna().all()
-    assert history["configuration_key"].tolist()[1:] == ["x", "x"]
-    assert history["configuration_key"].isna()[0]
+    assert history["configuration_key"].tolist() == ["key", "x", "x"]
+    assert set(history["method"]) == {"spade"}
     assert str(history["finished"].dtype) == "datetime64[us, UTC]"
     assert str(history["finished"][0]) == "2026-01-02 00:00:00+00:00"
     assert Results(store.root).history("pro", "data", "nut")["run"].tolist() == ["b"]
@@ -191,10 +210,45 @@ def test_history_names_a_metric_that_is_none(store: Store) -> None:
         Results(store.root).history("pixel_roc")
 
 
-def test_a_run_older_than_comparisons_has_none(store: Store) -> None:
+def test_a_table_that_is_gone_is_damage_and_that_of_an_interrupted_run_never_was(store: Store) -> None:
     publish(store, "one", record(1), TABLES)
-    assert Results(store.root).rows("comparisons") == []
-    assert list(Results(store.root).comparisons().columns) == ["run", *COMPARISONS.names]
+    with pytest.raises(DamagedStoreError, match="spade repair"):
+        Results(store.root).comparisons()
+    publish(store, "dead", record(2, INTERRUPTED, "root"), {})
+    results = Results(store.root)
+    assert results.runs()["status"].tolist() == ["complete", INTERRUPTED]
+    for read in (results.categories, results.images, results.comparisons):
+        with pytest.raises(StoreError, match="run dead was interrupted, and has no tables: evaluate x again"):
+            read("dead")
+    assert results.resolve("latest") == "one"
+    assert results.history("pro")["run"].tolist() == ["one"]
+
+
+def test_a_method_of_a_run_is_chosen_by_its_name_or_is_the_first_that_will_do(store: Store) -> None:
+    methods = ["dn2", "spade", "spade(k_image=3)"]
+    of_spade = TABLES["images"].to_pylist()[0]
+    images = [
+        of_spade | {"method": name, "score_map": None if name == "dn2" else 0.2, "score_key": f"of {name}"}
+        for name in methods
+    ]
+    row = record(1).to_pylist()[0] | {"methods": methods}
+    publish(store, "one", table_of([row], record(1).schema), {"images": table_of(images, IMAGES)})
+    for number, name in enumerate(methods[1:]):
+        Scores(store, f"of {name}").append([ImageScore(KEY, 0.1, 0.2, [], [])], MAP + number)
+    results = Results(store.root)
+    assert (results.method(), results.map_method()) == ("dn2", "spade")
+    assert (results.method("one", methods[2]), results.map_method("one", methods[2])) == (methods[2],) * 2
+    np.testing.assert_array_equal(results.anomaly_map("one", SCORED), MAP[0])
+    np.testing.assert_array_equal(results.anomaly_map("one", SCORED, methods[2]), MAP[0] + 1)
+    assert [row["method"] for row in results.rows("images", "one", "dn2")] == ["dn2"]
+    with pytest.raises(
+        StoreError, match=r"no method 'padim' in run one: it has dn2, spade, spade\(k_image=3\)"
+    ):
+        results.method("latest", "padim")
+    with pytest.raises(
+        StoreError, match="no anomaly map by dn2 in run one: name a method that scores pixels"
+    ):
+        results.anomaly_map("one", SCORED, "dn2")
 
 
 def test_earlier_runs_are_complete_and_of_the_same_dataset_and_configuration(store: Store) -> None:
@@ -202,13 +256,20 @@ def test_earlier_runs_are_complete_and_of_the_same_dataset_and_configuration(sto
     for run_id, day in (("a", 1), ("b", 3), ("c", 2), ("later", 9)):
         publish(store, run_id, record(day, "complete", *alike), TABLES)
     publish(store, "partial", record(3, "partial", *alike), TABLES)
-    publish(store, "old", record(3), TABLES)
+    publish(store, "elsewhere", record(3, "complete", "configuration_key"), TABLES)
+    publish(store, "otherwise", record(3, "complete", "dataset"), TABLES)
     publish(store, "damaged", record(3, "complete", *alike), TABLES)
     store.run_table("damaged", "run").write_bytes(b"")
-    now = {"dataset": "x", "configuration_key": "x", "finished": datetime(2026, 1, 5, tzinfo=UTC)}
+    now = {
+        "dataset": "x",
+        "configuration_key": "x",
+        "finished": datetime(2026, 1, 5, tzinfo=UTC),
+        "methods": ["dn2", "spade"],
+    }
     assert earlier_runs(store, "b", now) == ["c", "a"]
     assert earlier_runs(store, "now", now) == ["b", "c", "a"]
     assert earlier_runs(store, "now", now | {"dataset": "y"}) == []
+    assert earlier_runs(store, "now", now | {"methods": ["dn2", "spade(k_image=3)"]}) == []
 
 
 def test_maps_in_a_record_are_dicts(store: Store) -> None:

@@ -8,20 +8,25 @@ import pytest
 
 from storage.errors import StoreError
 from storage.results.reader import Results, publish
-from storage.results.schemas import CATEGORIES, RUN, SCORING_SETTINGS
-from storage.results.sweeps import averages
+from storage.results.schemas import CATEGORIES
+from storage.results.sweeps import averages, scoring_settings
 from storage.store.store import Store
 from storage.store.tables import table_of
 from tasks.core.grid import AXES
+from tasks.run.tables import RUN
 
 
 @pytest.fixture
 def results(tmp_path: Path) -> Results:
-    """Two whole sweeps, one with a point missing, and a plain run from before there were sweeps."""
+    """Two whole sweeps, one with a point missing, and a plain run."""
     store = Store.open(tmp_path / "store", create=True)
-    old = pa.schema([RUN.field(name) for name in ("status", "finished", "fingerprint")])
-    plain = {"status": "complete", "finished": datetime(2026, 1, 1, tzinfo=UTC), "fingerprint": "f"}
-    publish(store, "plain", table_of([plain], old), {})
+    plain = {
+        "status": "complete",
+        "finished": datetime(2026, 1, 1, tzinfo=UTC),
+        "fingerprint": "f",
+        "sweep": None,
+    }
+    publish(store, "plain", table_of([plain], pa.schema([RUN.field(name) for name in plain])), {})
     for day, sweep, number, points in [
         (2, "a", 2, 2),
         (3, "a", 1, 2),
@@ -36,6 +41,7 @@ def results(tmp_path: Path) -> Results:
             "upsampling": "bilinear",
             "distance": "squared",
             "sigma": 4.0,
+            "metric_resolution": 256,
             "kappa": 1,
             "k_image": 50,
             "k_gallery": 10 * number,
@@ -48,9 +54,23 @@ def results(tmp_path: Path) -> Results:
             "sweep_points": points,
         }
         categories: list[dict[str, object]] = [
-            {"dataset": "d", "category": "nut", "status": "ok", "pro": 0.5 * number, "k_image": 7},
-            {"dataset": "d", "category": "pin", "status": "ok", "pro": 0.2, "pixel_rocauc": 0.9},
-            {"dataset": "d", "category": "cup", "status": "failed"},
+            {
+                "dataset": "d",
+                "category": "nut",
+                "method": "spade",
+                "status": "ok",
+                "pro": 0.5 * number,
+                "k_image": 7,
+            },
+            {
+                "dataset": "d",
+                "category": "pin",
+                "method": "spade",
+                "status": "ok",
+                "pro": 0.2,
+                "pixel_rocauc": 0.9,
+            },
+            {"dataset": "d", "category": "cup", "method": "spade", "status": "failed"},
         ]
         schema = pa.schema([RUN.field(name) for name in RUN.names if name in row])
         publish(
@@ -69,8 +89,9 @@ def test_points_stand_in_the_order_of_the_grid_with_what_was_asked_for(results: 
     assert set(frame["k_image"]) == {50}
     assert set(frame["levels"]) == {"4,16"}
     columns = list(frame.columns)
-    assert columns[:3] == ["run", "dataset", "category"]
-    assert tuple(columns[3 : 3 + len(SCORING_SETTINGS)]) == SCORING_SETTINGS
+    assert columns[:4] == ["run", "dataset", "category", "method"]
+    names = results.scoring_settings("a-1")
+    assert columns[4 : 4 + len(names)] == names
     assert frame.groupby("k_gallery")["pro"].mean().tolist() == pytest.approx([0.35, 0.6])
 
 
@@ -87,7 +108,7 @@ def test_a_missing_sweep_or_point_is_named(results: Results) -> None:
 
 
 def test_an_average_is_over_the_categories_that_have_the_metric(results: Results) -> None:
-    first, second = averages(results.rows("sweep", "a"))
+    first, second = averages(results.rows("sweep", "a"), results.scoring_settings("a-1"))
     assert (first["run"], first["k_gallery"], first["categories"]) == ("a-1", 10, 3)
     assert first["pro"] == pytest.approx(0.35)
     assert (second["pro"], second["pixel_rocauc"]) == (pytest.approx(0.6), 0.9)
@@ -95,4 +116,4 @@ def test_an_average_is_over_the_categories_that_have_the_metric(results: Results
 
 
 def test_every_axis_of_a_grid_is_a_column() -> None:
-    assert set(SCORING_SETTINGS) == set(AXES) - {"k"}
+    assert set(scoring_settings(RUN)) == set(AXES) - {"k"}

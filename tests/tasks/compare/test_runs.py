@@ -14,16 +14,19 @@ from hypothesis import strategies as st
 from tiny import draw_maps
 
 from storage.computed.scores import Scores
-from storage.results.reader import Results, publish
-from storage.results.schemas import CATEGORIES, COMPARED, IMAGES, MANIFEST, RUN
+from storage.results.metrics import COMPARED
+from storage.results.reader import publish
+from storage.results.schemas import CATEGORIES, IMAGES, MANIFEST
 from storage.store.store import Store
-from storage.store.tables import table_bytes, table_of
+from storage.store.tables import table_of
 from tasks.compare.runs import compare, configuration_key, is_worse, markdown
 from tasks.compare.verdicts import verdict
 from tasks.core.config import Configuration
 from tasks.core.metrics.ranking import image_metrics, profiled_pixel_metrics
+from tasks.run.tables import RUN
 
 IMAGES_OF_A_CATEGORY = 36
+NAMES = [metric.name for metric in COMPARED]
 
 
 @pytest.fixture
@@ -55,6 +58,7 @@ class Night:
             "finished": datetime(2026, 1, self.day, tzinfo=UTC),
             "fingerprint": run_id,
             "dataset": "data",
+            "methods": ["spade"],
             "configuration_key": "configuration",
             "protocol": "paper",
             "metric_resolution": 32,
@@ -103,8 +107,9 @@ class Night:
         for rule, values in zip(("embedding", "map"), scores, strict=True):
             metrics[f"image_rocauc_{rule}"] = image_metrics(values, anomalous)["rocauc"]
         about = {"dataset": "data", "category": name}
+        method = about | {"method": "spade"}
         image = [
-            about
+            method
             | {"image_id": files[number], "sha256": keys[number], "anomalous": bool(anomalous[number])}
             | {"defect": "cut" if anomalous[number] else "good", "status": "ok"}
             | {"score_embedding": float(scores[0][number]), "score_map": float(scores[1][number])}
@@ -123,7 +128,7 @@ class Night:
             for number in range(train)
         ]
         found = (
-            about | {"status": "ok"} | metrics | {"score_key": score_key, "metrics_key": metrics_key} | row
+            method | {"status": "ok"} | metrics | {"score_key": score_key, "metrics_key": metrics_key} | row
         )
         return {
             "categories": [found],
@@ -168,14 +173,14 @@ def test_a_planted_regression_is_worse_and_its_repair_is_better(night: Night) ->
     night.run("two", {"nut": {"noise": 2.5}, "gear": {}})
     night.run("three", {"nut": {}, "gear": {}})
     table = rows_of(compare(night.store, "two"))
-    for metric in COMPARED:
+    for metric in NAMES:
         row = table["nut", metric]
         assert row["verdict"] == "worse"
         assert row["difference"] == pytest.approx(row["value"] - row["reference"])
         assert row["low"] <= row["difference"] <= row["high"] < 0
         assert table["gear", metric]["verdict"] == "same"
     turned = rows_of(compare(night.store, "three"))
-    for metric in COMPARED:
+    for metric in NAMES:
         assert turned["nut", metric]["verdict"] == "better"
         assert turned["nut", metric]["low"] == pytest.approx(-table["nut", metric]["high"])
 
@@ -231,7 +236,7 @@ def test_changed_data_are_named_and_concern_their_category_alone(
     night.run("one", {"nut": {}, "gear": {}})
     night.run("two", {"nut": change, "gear": {"noise": 2.5}})
     table = rows_of(compare(night.store, "two"))
-    for metric in COMPARED:
+    for metric in NAMES:
         assert (table["nut", metric]["verdict"], table["nut", metric]["reason"]) == ("not comparable", reason)
         assert table["nut", metric]["low"] is None
         assert table["gear", metric]["verdict"] == "worse"
@@ -270,7 +275,7 @@ def test_a_single_image_of_a_kind_leaves_chance_unknown(night: Night) -> None:
     night.run("two", {"nut": {"images": 3, "noise": 1.0}})
     night.run("three", {"nut": {"images": 3, "noise": 1.0}})
     found = reasons(compare(night.store, "two"))
-    assert sorted(found) == sorted(COMPARED)
+    assert sorted(found) == sorted(NAMES)
     assert all(text.startswith("chance cannot be told") for text in found.values())
     assert verdicts(compare(night.store, "three")) == ["same"] * 4
 
@@ -317,33 +322,24 @@ def test_a_damaged_earlier_run_is_passed_over(night: Night) -> None:
     assert set(verdicts(compare(night.store, "three"))) == {"new"}
 
 
-def test_a_run_of_an_older_version_is_compared_as_far_as_it_can_be(night: Night) -> None:
-    night.run("old", {"nut": {}})
-    path = night.store.run_table("old", "categories")
-    table = Results(night.store.root).rows("categories", "old")
-    for row in table:
-        del row["run"], row["metrics_key"]
-    columns = [field for field in CATEGORIES if field.name != "metrics_key"]
-    night.store.write(path, table_bytes(table_of(table, pa.schema(columns))))
-    night.run("new", {"nut": {"noise": 2.5}})
-    found = rows_of(compare(night.store, "new", "old"))
-    assert found["nut", "image_rocauc_map"]["verdict"] == "worse"
-    assert found["nut", "pro"]["verdict"] == "not comparable"
-    assert "older version" in found["nut", "pro"]["reason"]
-
-
 def test_a_configuration_is_the_same_with_other_weights_and_another_with_any_other_setting() -> None:
     base = Configuration()
     key = configuration_key(base)
     assert configuration_key(replace(base, weights="other.pth")) == key
     changes: list[dict[str, Any]] = [
-        {"backbone": "resnet18"}, {"protocol": "full"}, {"levels": (4, 8)}, {"k_image": 1}, {"k_gallery": 1},
-        {"kappa": 2}, {"fusion": "average"}, {"upsampling": "nearest"}, {"distance": "euclidean"},
-        {"sigma": 0.0}, {"metric_resolution": 224}, {"dtype": "float32"}, {"precision": "bfloat16"},
-        {"gallery": "random"}, {"gallery_seed": 1}, {"index": "hnsw"}, {"flat_up_to": 1},
+        {"backbone": "resnet18"}, {"protocol": "full"}, {"sigma": 0.0}, {"metric_resolution": 224},
+        {"dtype": "float32"}, {"precision": "bfloat16"},
     ]  # fmt: skip
-    assert {name for change in changes for name in change} | {"weights"} == set(base.description())
-    assert len({key} | {configuration_key(replace(base, **change)) for change in changes}) == 18
+    assert {name for change in changes for name in change} | {"weights"} == set(base.values())
+    assert len({key} | {configuration_key(replace(base, **change)) for change in changes}) == 7
+
+
+def test_a_method_is_compared_with_the_last_run_that_has_it_with_the_same_settings(night: Night) -> None:
+    night.run("one", {"nut": {}})
+    night.run("two", {"nut": {"method": "spade(k_image=3)"}}, methods=["spade(k_image=3)"])
+    assert set(verdicts(compare(night.store, "two"))) == {"new"}
+    night.run("three", {"nut": {}})
+    assert set(compare(night.store, "three")["reference_run"].to_pylist()) == {"one"}
 
 
 def test_markdown_shows_what_got_worse_first_and_keeps_odd_names_in_their_cells(night: Night) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.stats import rankdata
-from tiny import write_category
+from tiny import spade, write_category
 
 from flows.evaluate import IncompleteRunError, evaluate
 from storage.results.reader import Results
@@ -18,9 +18,10 @@ from tasks.core.methods.ensemble import held_out
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-MEMBERS = ("spade", "padim(dimensions=6)", "dn2")
-BY_SCORES = "ensemble(methods=('spade', 'padim(dimensions=6)', 'dn2'))"
-BY_RANKS = "ensemble(methods=('spade', 'padim(dimensions=6)', 'dn2'), rule='ranks')"
+SPADE = spade().label
+MEMBERS = (SPADE, "padim(dimensions=6)", "dn2")
+BY_SCORES = f"ensemble(methods={MEMBERS})"
+BY_RANKS = f"ensemble(methods={MEMBERS}, rule='ranks')"
 WITHOUT_MAPS = "ensemble(methods=('dn2', 'dn2(k=1)'))"
 
 
@@ -88,7 +89,8 @@ def test_an_ensemble_of_methods_without_maps_has_none(finished: Results) -> None
     row = finished.categories().set_index("method").loc[WITHOUT_MAPS]
     assert row["status"] == "ok"
     assert pd.isna(row["pixel_rocauc"])
-    assert row["pixel_reason"] == f"{WITHOUT_MAPS} scores whole images"
+    assert row["map_reason"] == f"{WITHOUT_MAPS} scores whole images"
+    assert pd.isna(row["pixel_reason"])
 
 
 def test_a_second_run_computes_nothing(
@@ -96,7 +98,7 @@ def test_a_second_run_computes_nothing(
 ) -> None:
     store = Path(shutil.copytree(str(finished.folder("all").parents[1]), tmp_path / "store"))
     stages = Results(store).stages("all").groupby(["step", "method"])["computed"].sum()
-    assert (stages["score", BY_SCORES], stages["score", BY_RANKS], stages["score", "spade"]) == (7, 7, 0)
+    assert (stages["score", BY_SCORES], stages["score", BY_RANKS], stages["score", SPADE]) == (7, 7, 7)
     evaluate(str(dataset), str(store), settings(), run_id="again", methods=[BY_RANKS, BY_SCORES])
     assert Results(store).stages("again")["computed"].sum() == 0
 
@@ -108,3 +110,25 @@ def test_two_training_images_are_too_few_to_hold_some_out(
     with pytest.raises(IncompleteRunError, match=r"nut: ensemble.*: 2 training images: three are needed"):
         evaluate(str(tmp_path / "few"), str(tmp_path / "store"), settings(), methods=["dn2", BY_SCORES])
     assert Results(tmp_path / "store").categories()["status"].tolist() == ["ok", "failed"]
+
+
+def test_an_ensemble_is_explained_by_its_first_method_that_can(finished: Results) -> None:
+    neighbors = finished.neighbors().drop(columns="run").set_index("method").sort_values(["image_id", "rank"])
+    for ensemble in (BY_SCORES, BY_RANKS):
+        assert (
+            neighbors.loc[ensemble].reset_index(drop=True).equals(neighbors.loc[SPADE].reset_index(drop=True))
+        )
+
+
+def test_methods_that_are_no_methods_of_the_run_are_scored_once_and_found_by_it(
+    dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
+) -> None:
+    """An ensemble alone scores its methods, and a crash after some of them costs nothing."""
+    store = str(tmp_path / "store")
+    evaluate(str(dataset), store, settings(), run_id="some", methods=["dn2"])
+    evaluate(str(dataset), store, settings(), run_id="joined", methods=[BY_SCORES])
+    stages = Results(store).stages("joined").query("step == 'score'").set_index("method")
+    assert stages["computed"].to_dict() == {SPADE: 7, "padim(dimensions=6)": 7, BY_SCORES: 7}
+    assert stages["score_key"].nunique() == 3
+    evaluate(str(dataset), store, settings(), run_id="members", methods=MEMBERS)
+    assert Results(store).stages("members").query("step != 'summarize'")["computed"].sum() == 0

@@ -7,8 +7,11 @@ import pytest
 from storage.datasets.registry import Registry, read_registry
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
-from tasks.methods.presets import PRESETS
-from tasks.methods.recipes import Recipe, registered_recipes
+from tasks.core.methods.ensemble import Ensemble
+from tasks.core.methods.neighbors import DN2
+from tasks.core.methods.patchcore import PatchCore
+from tasks.core.methods.spade import Spade
+from tasks.methods.recipes import Recipe, recipe, registered_recipes
 
 
 def registry(folder: Path, settings: str) -> Registry:
@@ -19,21 +22,55 @@ def registry(folder: Path, settings: str) -> Registry:
     return read_registry(path)
 
 
+def test_settings_are_those_of_all_methods_or_of_spade_wherever_it_is() -> None:
+    settings = {"backbone": "resnet18", "sigma": 2, "k_image": 3, "levels": [16, 8]}
+    shared = Configuration(backbone="resnet18", sigma=2.0)
+    spade = Spade(k_image=3, levels=(8, 16))
+    assert recipe(settings) == Recipe(shared, (spade,))
+    assert recipe(settings, name="best") == Recipe(shared, (Ensemble(methods=(spade, PatchCore())),))
+    methods = ("dn2", "spade(k_image=7)", "ensemble(methods=('dn2', 'spade'))")
+    assert recipe(settings, methods).methods == (
+        DN2(),
+        Spade(k_image=7, levels=(8, 16)),
+        Ensemble(methods=(DN2(), spade)),
+    )
+
+
+def test_without_anything_it_is_the_papers() -> None:
+    assert recipe({}) == Recipe(Configuration(), (Spade(),))
+
+
+@pytest.mark.parametrize(
+    ("settings", "methods", "message"),
+    [
+        ({"k_imag": 3}, (), "k_imag is no setting: did you mean k_image"),
+        ({"share": 0.1}, ("patchcore",), "share is no setting"),
+        ({"k_image": 3}, ("dn2",), r"k_image is a setting of spade, which is not among the methods \(dn2\)"),
+        ({"k_image": 0}, (), "k_image is 0"),
+        ({"kappa": 197, "fusion": "average"}, (), "kappa is 197: it is a whole number, from 1 to 196"),
+        ({"backbone": "vit_small_patch14_dinov2"}, ("padim",), r"--method 'padim\(levels=\(14,\)\)'"),
+        ({"sigma": "4"}, (), "sigma is '4'"),
+    ],
+)
+def test_what_is_wrong_is_named(settings: dict[str, object], methods: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        recipe(settings, methods)
+
+
 def test_a_table_becomes_a_configuration(tmp_path: Path) -> None:
     found = registry(tmp_path, "backbone = 'resnet18'\nlevels = [16, 8]\nsigma = 2")
     assert registered_recipes(found, "parts") == {
-        "one": Recipe(Configuration(backbone="resnet18", levels=(8, 16), sigma=2.0), ("spade",))
+        "one": Recipe(Configuration(backbone="resnet18", sigma=2.0), (Spade(levels=(8, 16)),))
     }
 
 
 def test_a_preset_is_what_a_table_says_no_other_of(tmp_path: Path) -> None:
     settings = "preset = 'best'\nbackbone = 'resnet18'\n"
-    best = PRESETS["best"]
     found = registered_recipes(registry(tmp_path, settings), "parts")["one"]
-    assert found == Recipe(Configuration(**{**best.settings, "backbone": "resnet18"}), best.methods)
+    assert found == recipe({"backbone": "resnet18"}, name="best")
     settings += "methods = ['spade', 'dn2(k=2)']"
     found = registered_recipes(registry(tmp_path, settings), "parts")["one"]
-    assert found.methods == ("spade", "dn2")
+    assert found.methods == (Spade(), DN2())
 
 
 @pytest.mark.parametrize(
@@ -41,9 +78,12 @@ def test_a_preset_is_what_a_table_says_no_other_of(tmp_path: Path) -> None:
     [
         ("kapa = 2", "kapa is no setting: did you mean kappa"),
         ("kappa = 0", "kappa is 0: it is a whole number"),
-        ("levels = 8", "levels is 8: Input should be a valid tuple"),
-        ("preset = 'bset'", "preset is 'bset': it is one of best"),
-        ("methods = ['dn3']", "method is 'dn3': it is one of dn2"),
+        ("levels = 8", "levels is 8: it is a list"),
+        ("levels = [4, '8']", r"levels is \(4, '8'\): name strides"),
+        ("weights = 8", "weights is 8: it is a text"),
+        ("preset = 'bset'", "preset is 'bset': did you mean best"),
+        ("preset = ['best']", r"preset is \['best'\]: .*it is one of paper, best"),
+        ("methods = ['dn3']", "method is 'dn3': did you mean dn2"),
         ("methods = 'dn2'", "methods is 'dn2': it is a list of names"),
         ("backbone = 'resnet51'", "backbone is 'resnet51': did you mean .*resnet50"),
     ],
@@ -61,4 +101,4 @@ def test_the_shipped_configuration_is_the_papers_with_another_backbone(
     shipped = read_registry(Path(__file__).parents[3] / "deployments" / "datasets.toml")
     for name in shipped.entries:
         found = registered_recipes(shipped, name)
-        assert found == {"lite0": Recipe(Configuration(backbone="tf_efficientnet_lite0"), ("spade",))}
+        assert found == {"lite0": Recipe(Configuration(backbone="tf_efficientnet_lite0"), (Spade(),))}

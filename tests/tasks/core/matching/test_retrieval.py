@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.core.matching.retrieval import build_index, embedding_score, nearest, random_order, recall
+from tasks.core.matching.retrieval import build_index, nearest, random_order
 
 
 def test_neighbours_agree_with_plain_loops() -> None:
@@ -45,10 +45,6 @@ def test_what_faiss_would_answer_with_minus_one_is_refused() -> None:
         nearest(index, np.full((1, 2), np.nan, np.float32), 1)
 
 
-def test_the_image_score_is_the_mean_squared_distance() -> None:
-    assert embedding_score(np.array([[1.0, 4.0], [2.0, 2.0]])).tolist() == [2.5, 2.0]
-
-
 @given(keys=st.lists(st.text(max_size=3)), query=st.text(max_size=3), seed=st.integers(0, 2**40))
 def test_a_random_order_has_each_once_and_is_the_same_again(keys: list[str], query: str, seed: int) -> None:
     order = random_order(keys, query, seed)
@@ -67,30 +63,3 @@ def test_random_orders_differ_by_seed_and_query_and_keep_when_images_come() -> N
 def test_each_image_is_drawn_about_as_often() -> None:
     first = [random_order([str(key) for key in range(5)], str(query), 0)[0] for query in range(1000)]
     assert all(150 < count < 250 for count in np.bincount(first))
-
-
-@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_an_index_that_is_not_exact_finds_nearly_all_with_exact_distances(kind: str) -> None:
-    rng = np.random.default_rng(3)
-    rows = (rng.normal(size=(3_000, 6)) @ rng.normal(size=(6, 48))).astype(np.float32)
-    queries = rows[:20] + rng.normal(0, 0.01, (20, 48)).astype(np.float32)
-    index = build_index(rows, kind)  # type: ignore[arg-type]
-    squared, positions = nearest(index, queries, 10)
-    assert recall(index, rows, 10) > 0.9
-    differences = rows[positions].astype(np.float64) - queries[:, None].astype(np.float64)
-    np.testing.assert_allclose(squared, (differences**2).sum(axis=2))
-    assert (np.diff(squared, axis=1) >= 0).all()
-
-
-@pytest.mark.parametrize("kind", ["hnsw", "ivf"])
-def test_an_index_of_few_rows_finds_as_many_as_are_asked_for(kind: str) -> None:
-    rows = np.arange(12, dtype=np.float32).reshape(-1, 1)
-    _, positions = nearest(build_index(rows, kind), rows[:2], 12)  # type: ignore[arg-type]
-    assert [sorted(found) for found in positions.tolist()] == [list(range(12))] * 2
-
-
-def test_recall_is_the_share_of_the_nearest_that_are_found() -> None:
-    rows = np.random.default_rng(4).normal(size=(50, 3)).astype(np.float32)
-    assert recall(build_index(rows), rows, 5) == 1
-    half = build_index(np.where(np.arange(50)[:, None] % 2, rows, 100 + rows))
-    assert recall(half, rows, 5) < 1

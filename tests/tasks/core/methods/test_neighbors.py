@@ -2,41 +2,43 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from drawn_features import draw_image, draw_training
+from drawn_features import draw_query, draw_training
 from sklearn.neighbors import NearestNeighbors
 
 from tasks.core.methods.neighbors import DN2, NearestNeighbor
-from tasks.core.methods.patches import sample_patches
+from tasks.core.methods.common import sample_patches
 
-SIZE = ((5, 7, 3),)
+SIZE = {4: (5, 7, 3)}
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 40])
 def test_dn2_is_the_mean_of_the_lowest_squared_distances(k: int) -> None:
     rng = np.random.default_rng(k)
-    training = draw_training(rng, 11, (), width=13)
-    score = DN2(k=k).scorer(DN2(k=k).fit(training))
-    embedding, _ = draw_image(rng, (), width=13)
+    training = draw_training(rng, 11, {}, width=13)
+    score = DN2(k=k).scorer(DN2(k=k).fit(training), training)
+    query = draw_query(rng, {}, width=13)
     squared = [
-        sum((float(a) - float(b)) ** 2 for a, b in zip(embedding, other, strict=True))
+        sum((float(a) - float(b)) ** 2 for a, b in zip(query.embedding, other, strict=True))
         for other in training.embeddings
     ]
-    lowest = sorted(squared)[:k]
-    assert score(embedding, ()).image == pytest.approx(sum(lowest) / len(lowest), rel=1e-6)
+    order = sorted(range(11), key=lambda position: squared[position])[:k]
+    found = score(query)
+    assert found.image == pytest.approx(sum(squared[each] for each in order) / len(order), rel=1e-6)
+    assert (list(found.neighbors), len(found.maps)) == (order, 0)
+    assert found.squared_distances == pytest.approx([squared[each] for each in order])
 
 
 def test_nearest_neighbor_agrees_with_scikit_learn() -> None:
     rng = np.random.default_rng(0)
     training = draw_training(rng, 9, SIZE)
     method = NearestNeighbor()
-    score = method.scorer(method.fit(training))
-    embedding, pyramid = draw_image(rng, SIZE)
-    found = score(embedding, pyramid)
+    score = method.scorer(method.fit(training), training)
+    query = draw_query(rng, SIZE)
+    found = score(query)
     patches = np.concatenate([levels[0].reshape(-1, 3) for levels in training.pyramids()]).astype(np.float64)
-    distances, _ = NearestNeighbors(n_neighbors=1).fit(patches).kneighbors(pyramid[0].reshape(-1, 3))
-    assert found.map is not None
-    np.testing.assert_allclose(found.map, distances.reshape(5, 7) ** 2, rtol=1e-4, atol=1e-5)
-    distances, _ = NearestNeighbors(n_neighbors=1).fit(training.embeddings).kneighbors(embedding[None])
+    distances, _ = NearestNeighbors(n_neighbors=1).fit(patches).kneighbors(query.pyramid[0].reshape(-1, 3))
+    np.testing.assert_allclose(found.maps[0], distances.reshape(5, 7) ** 2, rtol=1e-4, atol=1e-5)
+    distances, _ = NearestNeighbors(n_neighbors=1).fit(training.embeddings).kneighbors(query.embedding[None])
     assert found.image == pytest.approx(distances[0, 0] ** 2, rel=1e-5)
 
 

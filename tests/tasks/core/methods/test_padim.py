@@ -5,13 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_features import draw_image, draw_training
+from drawn_features import draw_query, draw_training
 
 from tasks.core.methods import padim
 from tasks.core.methods.interface import Training
 from tasks.core.methods.padim import PaDiM
 
-SIZES = ((6, 10, 3), (3, 5, 5), (2, 3, 4))
+SIZES = {4: (6, 10, 3), 8: (3, 5, 5), 16: (2, 3, 4)}
 
 
 @pytest.mark.parametrize("block_bytes", [1, 5 * 8 * 7 * 7, 2**28])
@@ -29,9 +29,8 @@ def test_distances_are_those_of_each_positions_own_gaussian(
     channels = state["channels"].tolist()
     assert len(set(channels)) == 7
     assert set(channels) <= set(range(12))
-    _, pyramid = draw_image(rng, SIZES)
-    found = method.scorer(state)(np.zeros(5, np.float32), pyramid)
-    assert found.map is not None
+    query = draw_query(rng, SIZES)
+    found = method.scorer(state, training)(query)
     expected = np.zeros((6, 10))
     for i, j in product(range(6), range(10)):
 
@@ -41,16 +40,16 @@ def test_distances_are_those_of_each_positions_own_gaussian(
 
         normal = np.array([vector(levels) for levels in training.pyramids()])
         covariance = np.cov(normal, rowvar=False) + 0.01 * np.eye(7)
-        difference = vector(pyramid) - normal.mean(axis=0)
+        difference = vector(query.pyramid) - normal.mean(axis=0)
         expected[i, j] = np.sqrt(difference @ np.linalg.inv(covariance) @ difference)
-    np.testing.assert_allclose(found.map, expected, rtol=2e-3)
-    assert found.image == found.map.max()
+    np.testing.assert_allclose(found.maps[0], expected, rtol=2e-3)
+    assert found.image == found.maps[0].max()
 
 
 def test_the_subset_is_the_published_one_for_the_channels_there_are() -> None:
     def size(total: int) -> int:
         training = Training(np.zeros((2, 1), np.float32), lambda _: [np.zeros((1, 1, total), np.float32)])
-        return len(PaDiM(strides=(4,)).fit(training)["channels"])
+        return len(PaDiM(levels=(4,)).fit(training)["channels"])
 
     assert [size(total) for total in (60, 448, 1792)] == [60, 100, 550]
 

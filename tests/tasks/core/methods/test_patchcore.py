@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_features import draw_image, draw_training
+from drawn_features import draw_query, draw_training
 from numpy.typing import NDArray
 
 from tasks.core.methods.coreset import greedy_coreset, random_projection
 from tasks.core.methods.interface import Pyramid
 from tasks.core.methods.patchcore import PatchCore, reweighted
 
-SIZES = ((5, 7, 3), (3, 4, 8))
+SIZES = {8: (5, 7, 3), 16: (3, 4, 8)}
 
 
 def averaged(level: NDArray[Any]) -> NDArray[np.float64]:
@@ -70,17 +70,16 @@ def test_scores_agree_with_plain_loops(dimension: int, share: float) -> None:
     members = everything[np.sort(chosen)]
     np.testing.assert_allclose(state["members"], members, atol=1e-5)
 
-    _, pyramid = draw_image(rng, SIZES)
-    found = method.scorer(state)(np.zeros(5, np.float32), pyramid)
+    query = draw_query(rng, SIZES)
+    found = method.scorer(state, training)(query)
     distances, nearest = [], []
-    for patch in plain_patches(pyramid, dimension):
+    for patch in plain_patches(query.pyramid, dimension):
         each = [math.dist(patch, member) for member in members]
         distances.append(min(each))
         nearest.append(each.index(min(each)))
-    assert found.map is not None
-    np.testing.assert_allclose(found.map.ravel(), distances, rtol=1e-4)
+    np.testing.assert_allclose(found.maps[0].ravel(), distances, rtol=1e-4)
     star = int(np.argmax(distances))
-    patch, member = plain_patches(pyramid, dimension)[star], members[nearest[star]]
+    patch, member = plain_patches(query.pyramid, dimension)[star], members[nearest[star]]
     around = sorted(members, key=lambda other: math.dist(member, other))[:4]
     total = sum(math.exp(math.dist(patch, other)) for other in around)
     expected = (1 - math.exp(distances[star]) / total) * distances[star]

@@ -1,0 +1,62 @@
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pytest
+
+from storage.computed.scores import ImageScore
+from storage.results.metrics import AVERAGED, BY_NAME, COMPARED, METRICS, SCORE_RULES, SHOWN
+from storage.results.schemas import CATEGORIES, IMAGES
+from tasks.core.metrics.ranking import IMAGE_MEASURES, PIXEL_MEASURES
+
+
+def test_what_computes_a_metric_is_there() -> None:
+    for metric in METRICS:
+        measures = IMAGE_MEASURES if metric.level == "image" else PIXEL_MEASURES
+        assert metric.measure in measures, metric.name
+
+
+def test_every_measure_is_a_metric_of_each_score_that_is_ranked() -> None:
+    of_pixels = [metric.measure for metric in METRICS if metric.level == "pixel"]
+    assert sorted(of_pixels) == sorted(PIXEL_MEASURES)
+    for rule in SCORE_RULES:
+        assert {metric.measure for metric in METRICS if metric.rule == rule} == IMAGE_MEASURES.keys()
+
+
+def test_names_and_titles_are_each_of_one_metric() -> None:
+    assert len(BY_NAME) == len({metric.title for metric in METRICS}) == len(METRICS)
+
+
+def test_the_score_that_is_ranked_is_a_column_and_a_field_of_what_is_stored() -> None:
+    record = asdict(ImageScore("", 0.0, 0.0, [], []))
+    for rule in SCORE_RULES:
+        assert f"score_{rule}" in IMAGES.names
+        assert f"score_{rule}" in record
+    assert {metric.score for metric in METRICS if metric.rule} == {f"score_{rule}" for rule in SCORE_RULES}
+
+
+def test_a_metric_is_a_column_and_one_that_is_compared_has_an_interval() -> None:
+    assert {metric.name for metric in METRICS} <= set(CATEGORIES.names)
+    for metric in METRICS:
+        assert {metric.low, metric.high} <= set(CATEGORIES.names) or metric not in COMPARED
+        assert {metric.low, metric.high}.isdisjoint(CATEGORIES.names) or metric in COMPARED
+    assert set(COMPARED) <= set(AVERAGED)
+    assert set(SHOWN) <= {metric.name for metric in AVERAGED}
+
+
+@pytest.mark.parametrize(
+    ("row", "name", "reason"),
+    [
+        ({"status": "failed", "reason": "no image"}, "pro", "no image"),
+        ({"status": "ok", "image_reason": "one kind"}, "image_rocauc_map", "one kind"),
+        ({"status": "ok", "map_reason": "whole images"}, "image_rocauc_map", "whole images"),
+        ({"status": "ok", "map_reason": "whole images"}, "image_rocauc_embedding", None),
+        ({"status": "ok", "map_reason": "whole images"}, "pixel_rocauc", "whole images"),
+        ({"status": "ok", "pixel_reason": "no mask"}, "pro", "no mask"),
+        ({"status": "ok", "image_reason": "one kind"}, "pro", None),
+    ],
+)
+def test_the_reason_for_a_missing_metric_is_the_one_of_its_kind(
+    row: dict[str, str], name: str, reason: str | None
+) -> None:
+    assert BY_NAME[name].reason(row) == reason
