@@ -105,7 +105,7 @@ def evaluate_registered(
                     recipe.configuration,
                     registered.categories,
                     run_id,
-                    methods=recipe.methods,
+                    methods=[method.label for method in recipe.methods],
                 )
             except IncompleteRunError as error:
                 run, reason = error.run_id, str(error)

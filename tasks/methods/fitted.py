@@ -163,7 +163,8 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
         for keys in _batches(wanted):
             found = {}
             for query in _queries(part, keys, strides):
-                found[query.key] = ask(query, [each.settled for each in lacking if query.key in missing[each]])
+                asked = (scoring.settled for scoring in lacking if query.key in missing[scoring])
+                found[query.key] = ask(query, asked)
             for scoring in lacking:
                 new = [(key, found[key][scoring.settled]) for key in keys if key in missing[scoring]]
                 record_scores(scoring, [scoring.result(*each) for each in new])

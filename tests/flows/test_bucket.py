@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import write_category
+from tiny import spade, write_category
 from typer.testing import CliRunner
 
 from flows.cli.app import app
@@ -33,15 +33,16 @@ def test_a_run_in_a_bucket_has_the_tables_of_a_run_in_a_folder(
     write_category(tmp_path / "tiny", "007", seed=7)
     write_category(tmp_path / "tiny", "größe 2", train=3, side=52, seed=2)
     stores = (str(tmp_path / "store"), f"{bucket}/night/store")
+    methods = [spade().label]
     for store in stores:
-        evaluate(str(tmp_path / "tiny"), store, settings(), run_id="first")
+        evaluate(str(tmp_path / "tiny"), store, settings(), run_id="first", methods=methods)
     folder, url = stores
     assert tables(folder, "first") == tables(url, "first")
     for image_id in Results(folder).images()["image_id"]:
         one, other = (Results(store).anomaly_map("latest", image_id) for store in stores)
         np.testing.assert_array_equal(one, other)
 
-    evaluate(str(tmp_path / "tiny"), url, settings(), run_id="second")
+    evaluate(str(tmp_path / "tiny"), url, settings(), run_id="second", methods=methods)
     assert Results(url).stages("first")["computed"].sum() > 0
     assert Results(url).stages("second")["computed"].sum() == 0
     assert tables(url, "first") == tables(url, "second")

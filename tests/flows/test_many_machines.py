@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from distributed import Client, LocalCluster
 from machines import Team, until
-from tiny import write_category
+from tiny import spade, write_category
 
 from flows.evaluate import evaluate
 from flows.nightly import nightly
@@ -76,7 +76,7 @@ def uninterrupted(
 ) -> dict[str, bytes]:
     """The tables of a run on one machine that nobody disturbs."""
     store = tmp_path_factory.mktemp("alone") / "store"
-    evaluate(str(dataset), str(store), settings(), batch_size=1)
+    evaluate(str(dataset), str(store), settings(), batch_size=1, methods=[spade().label])
     return tables(store)
 
 
@@ -91,9 +91,8 @@ def register(dataset: Path, small: Configuration, folder: Path) -> Path:
     """Write a registry of one dataset and one configuration."""
     registry = folder / "datasets.toml"
     lines = [f"{name} = {json.dumps(getattr(small, name))}" for name in ("backbone", "weights", "dtype")]
-    lines += [
-        f"{name} = {getattr(small, name)}" for name in ("k_image", "k_gallery", "metric_resolution", "sigma")
-    ]
+    lines += [f"{name} = {getattr(small, name)}" for name in ("metric_resolution", "sigma")]
+    lines += [f"methods = {json.dumps([spade().label])}"]
     registry.write_text(
         "\n".join(
             [

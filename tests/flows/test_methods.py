@@ -10,25 +10,28 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy.ndimage import gaussian_filter
-from tiny import write_category
+from tiny import spade, write_category
 from typer.testing import CliRunner
 
 from flows.cli.app import app
 from flows.evaluate import IncompleteRunError, evaluate
 from storage.computed.features import Features
+from storage.errors import StoreError
 from storage.repair import repair
+from storage.results.metrics import COMPARED
 from storage.results.reader import Results
-from storage.results.schemas import COMPARED
 from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
+from tasks.core.methods.interface import Query, Training
 from tasks.core.methods.padim import PaDiM
 from tasks.core.metrics.intervals import rocauc_difference
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
+SPADE = spade().label
 METHODS = (
-    "spade",
+    SPADE,
     "dn2",
     "nearest_neighbor(limit=500)",
     "one_class_svm(limit=50)",
@@ -82,20 +85,23 @@ def test_a_method_without_maps_has_no_pixel_metrics_and_says_so(finished: Path) 
     rows = of(Results(finished).categories(), "dn2")
     assert rows["image_rocauc_embedding"].notna().all()
     assert rows[["image_rocauc_map", "pixel_rocauc", "pro"]].isna().all(axis=None)
-    assert set(rows["pixel_reason"]) == {"dn2 scores whole images"}
+    assert set(rows["map_reason"]) == {"dn2 scores whole images"}
+    assert rows["pixel_reason"].isna().all()
     assert rows["without_mask"].tolist() == [0, 0]
-    with pytest.raises(KeyError, match=r"no scored test image .*, or dn2 no maps"):
+    with pytest.raises(
+        StoreError, match="no anomaly map by dn2 in run all: name a method that scores pixels"
+    ):
         Results(finished).anomaly_map("all", "nut/test/good/000.png", "dn2")
 
 
 def test_spade_has_the_rows_of_a_run_of_spade_alone(
     finished: Path, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
-    evaluate(str(dataset), str(tmp_path / "store"), settings(), run_id="alone")
+    evaluate(str(dataset), str(tmp_path / "store"), settings(), run_id="alone", methods=[SPADE])
     alone, among = Results(tmp_path / "store"), Results(finished)
     for name in ("categories", "summary", "images", "neighbors"):
         expected = [row | {"run": "all"} for row in alone.rows(name)]
-        assert [row for row in among.rows(name) if row.get("method", "spade") == "spade"] == expected
+        assert [row for row in among.rows(name) if row["method"] == SPADE] == expected
         assert expected
 
 
@@ -103,7 +109,8 @@ def test_a_second_run_fits_and_scores_nothing(
     store: Path, dataset: Path, settings: Callable[..., Configuration]
 ) -> None:
     first = Results(store).stages("all").groupby(["step", "method"])["computed"].sum()
-    assert {first["fit", method] for method in METHODS[1:]} == {8}
+    assert {first["fit", method] for method in METHODS[2:]} == {8}
+    assert {method for step, method in first.index if step == "fit"} == set(METHODS[2:])
     assert {first["score", method] for method in METHODS} == {13}
     states = {path: path.stat().st_mtime_ns for path in (store / "states").iterdir()}
     evaluate(str(dataset), str(store), settings(), run_id="again", methods=METHODS)
@@ -131,28 +138,19 @@ def test_scores_and_maps_are_those_of_the_method_itself(finished: Path) -> None:
     train = manifest.query("split == 'train'")["sha256"].tolist()
     padim = PaDiM(dimensions=6)
 
-    class Images:
-        embeddings = features.embeddings(train)
-
-        def __len__(self) -> int:
-            return len(train)
-
-        def pyramid(self, position: int) -> Any:
-            return features.pyramid(train[position], padim.strides)
-
-        def pyramids(self) -> Any:
-            return map(self.pyramid, range(len(train)))
-
-    scorer = padim.scorer(padim.fit(Images()))  # type: ignore[arg-type]
+    images = Training(
+        features.embeddings(train), lambda position: features.pyramid(train[position], padim.reads)
+    )
+    scorer = padim.scorer(padim.fit(images), images)
     rows = of(results.images(), "padim(dimensions=6)").query("category == 'nut'")
     for row in rows.itertuples():
-        found = scorer(np.zeros(1, np.float32), features.pyramid(row.sha256, padim.strides))
-        assert found.map is not None
-        assert row.score_embedding == pytest.approx(found.image, rel=1e-6) == pytest.approx(found.map.max())
+        found = scorer(Query(np.zeros(1, np.float32), features.pyramid(row.sha256, padim.reads)))
+        (pixels,) = found.maps
+        assert row.score_embedding == pytest.approx(found.image, rel=1e-6) == pytest.approx(pixels.max())
         grid = (np.arange(64) + 0.5) * 56 / 64 - 0.5
         low = np.clip(np.floor(grid).astype(int), 0, 55)
         high, share = np.minimum(low + 1, 55), np.clip(grid - low, 0, 1)
-        tall = found.map[low] * (1 - share)[:, None] + found.map[high] * share[:, None]
+        tall = pixels[low] * (1 - share)[:, None] + pixels[high] * share[:, None]
         fine = gaussian_filter(tall[:, low] * (1 - share) + tall[:, high] * share, 1.0)
         stored = results.anomaly_map("all", row.image_id, "padim(dimensions=6)")
         np.testing.assert_allclose(stored, fine, rtol=1e-4)
@@ -175,7 +173,7 @@ def test_pairs_are_those_of_the_same_images(finished: Path) -> None:
         if metric == "image_rocauc_embedding":
             images = results.images().query("category == @category")
             columns = images.pivot(index="image_id", columns="method", values="score_embedding")
-            labels = images.query("method == 'spade'").set_index("image_id")["anomalous"]
+            labels = images.query("method == @SPADE").set_index("image_id")["anomalous"]
             first, second = (columns[name].to_numpy(dtype=float) for name in (method, reference))
             expected = rocauc_difference(first, second, labels[columns.index].to_numpy(dtype=bool))
             assert (row["low"], row["high"]) == pytest.approx((expected.low, expected.high))
@@ -189,28 +187,31 @@ def test_a_method_that_fails_costs_no_other(
         raise MemoryError("no room for the Gaussians")
 
     monkeypatch.setattr(PaDiM, "fit", fail)
-    methods = ["spade", "padim", "dn2"]
+    methods = ["spade", "padim", "dn2", "ensemble(methods=('padim', 'dn2'))"]
     with pytest.raises(IncompleteRunError, match="nut: MemoryError: no room for the Gaussians"):
         evaluate(str(dataset), str(tmp_path / "store"), settings(), ["nut"], run_id="run", methods=methods)
     results = Results(tmp_path / "store")
-    assert results.categories()["status"].tolist() == ["ok", "failed", "ok"]
+    assert results.categories()["status"].tolist() == ["ok", "failed", "ok", "failed"]
     assert results.runs()["status"].tolist() == ["partial"]
     assert results.images().groupby("method")["score_embedding"].count().to_dict() == {
         "spade": 7,
         "padim": 0,
         "dn2": 7,
+        methods[3]: 0,
     }
 
 
 def test_a_run_of_other_methods_is_compared_method_by_method(
     store: Path, dataset: Path, settings: Callable[..., Configuration]
 ) -> None:
-    evaluate(str(dataset), str(store), settings(), run_id="two", methods=["dn2(k=1)", "spade"])
+    evaluate(str(dataset), str(store), settings(), run_id="two", methods=["dn2(k=1)", SPADE])
     found = Results(store).comparisons("two").groupby("method")["verdict"].agg(set).to_dict()
-    assert found == {"spade": {"same"}, "dn2(k=1)": {"new"}}
+    assert found == {SPADE: {"same"}, "dn2(k=1)": {"new"}}
     history = Results(store).history("image_rocauc_embedding", "tiny", "nut", "dn2(k=1)")
     assert history["run"].tolist() == ["two"]
-    assert Results(store).history("pro", "tiny", "nut")["run"].tolist() == ["all", "two"]
+    assert Results(store).history("pro", "tiny", "nut", SPADE)["run"].tolist() == ["all", "two"]
+    first = Results(store).history("pro", "tiny", "nut")
+    assert first["method"].tolist() == [SPADE, "dn2(k=1)"]
 
 
 def test_a_damaged_state_is_named_dropped_and_fitted_again(
@@ -218,10 +219,11 @@ def test_a_damaged_state_is_named_dropped_and_fitted_again(
 ) -> None:
     for path in (store / "states").glob("*.npz"):
         path.write_bytes(path.read_bytes()[:-9])
-    arguments: dict[str, Any] = {"run_id": "sharp", "methods": ["dn2", "padim(dimensions=6)"]}
+    methods = ["nearest_neighbor(limit=500)", "padim(dimensions=6)"]
+    arguments: dict[str, Any] = {"run_id": "sharp", "methods": methods}
     with pytest.raises(IncompleteRunError, match=r"npz is damaged \(its SHA-256 is not the one recorded\)"):
         evaluate(str(dataset), str(store), settings(sigma=0.0), **arguments)
-    assert len(repair(Store.open(store))) == 10
+    assert len(repair(Store.open(store))) == 2 * len(METHODS[2:])
     evaluate(str(dataset), str(store), settings(sigma=0.0), **arguments)
     assert set(Results(store).categories("sharp")["status"]) == {"ok"}
 
@@ -229,7 +231,7 @@ def test_a_damaged_state_is_named_dropped_and_fitted_again(
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("patchwork", "method is 'patchwork': it is one of dn2"),
+        ("patchwork", "method is 'patchwork': did you mean patchcore.* it is one of spade, dn2"),
         ("dn2(5)", r"method is 'dn2\(5\)'"),
         ("dn2(k=0)", "k is 0"),
         ("dn2(j=1)", "dn2 has no setting 'j'"),
@@ -254,13 +256,13 @@ def test_spade_methods_shows_metrics_pairs_ranks_and_costs(store: Path, tmp_path
     options = ["methods", "--store", str(store), "--format", "json"]
     rows = json.loads(CliRunner().invoke(app, options).stdout)
     categories = Results(store).categories()
-    assert [row["pro"] for row in rows if row["method"] == "spade"] == of(categories, "spade")["pro"].tolist()
-    assert all(row["fit_seconds"] > 0 for row in rows if row["method"] != "spade")
+    assert [row["pro"] for row in rows if row["method"] == SPADE] == of(categories, SPADE)["pro"].tolist()
+    assert all((row["fit_seconds"] > 0) == (row["method"] in METHODS[2:]) for row in rows)
     assert all(row["state_mib"] > 0 for row in rows)
     ranks = json.loads(CliRunner().invoke(app, [*options, "--table", "ranks"]).stdout)
     for metric in COMPARED:
-        found = [row for row in ranks if row["metric"] == metric]
-        assert len(found) == len(METHODS) - (metric != "image_rocauc_embedding")
+        found = [row for row in ranks if row["metric"] == metric.name]
+        assert len(found) == len(METHODS) - (metric.name != "image_rocauc_embedding")
         assert np.mean([row["mean_rank"] for row in found]) == pytest.approx((len(found) + 1) / 2)
     pairs = json.loads(CliRunner().invoke(app, [*options, "--table", "pairs"]).stdout)
     assert len(pairs) == 120

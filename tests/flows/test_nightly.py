@@ -112,15 +112,32 @@ def test_weights_that_went_bad_fail_the_night(registry: Path, tmp_path: Path) ->
     assert all(entry.is_good for entry in nightly(str(registry), store, datasets=["tiny"]))
 
 
-def test_a_second_nightly_leaves_or_waits(registry: Path, tmp_path: Path) -> None:
+def test_a_second_nightly_leaves_or_waits(
+    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = Store.open(tmp_path / "store", create=True)
     settings: dict[str, Any] = {"registry": str(registry), "store": str(store.root), "datasets": ["other"]}
-    with exclusive(store, "nightly", wait=False):
-        assert nightly(**settings) == []
-        later = threading.Timer(1.0, store.write, (store.root / "released", b""))
-        later.start()
-        later.join()
+    held, waiting, released = threading.Event(), threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with exclusive(store, "nightly", wait=False):
+            held.set()
+            waiting.wait()
+            released.set()
+
+    def taken(*arguments: Any, **more: Any) -> Any:
+        waiting.set()
+        return exclusive(*arguments, **more)
+
+    holder = threading.Thread(target=hold, daemon=True)
+    holder.start()
+    held.wait()
+    assert nightly(**settings) == []
+    assert not released.is_set()
+    monkeypatch.setattr("flows.nightly.exclusive", taken)
     assert good(nightly(**settings, when_busy="wait")) == [("other", "few", "complete")]
+    assert released.is_set()
+    holder.join()
 
 
 def test_runs_that_died_are_marked_and_their_work_is_used(

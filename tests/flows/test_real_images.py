@@ -11,17 +11,18 @@ import pytest
 from flows.evaluate import evaluate
 from storage.results.reader import Results
 from tasks.core.config import Configuration
+from tasks.core.methods.spade import Spade
 
-BASE = Configuration(
-    backbone="tf_efficientnet_lite0", metric_resolution=224, distance="euclidean", upsampling="nearest"
-)
+CONFIGURATION = Configuration(backbone="tf_efficientnet_lite0", metric_resolution=224)
+BASE = Spade(distance="euclidean", upsampling="nearest")
 FIVE = replace(BASE, fusion="average", k_image=5, k_gallery=5)
 
 
 @pytest.mark.usefixtures("prefect_server")
 def test_bottle_has_the_scores_of_an_independent_program(shared_data: Path, tmp_path: Path) -> None:
-    def row(configuration: Configuration) -> pd.Series:
-        evaluate(str(shared_data / "mvtec"), str(tmp_path / "store"), configuration, categories=["bottle"])
+    def row(method: Spade) -> pd.Series:
+        arguments = {"categories": ["bottle"], "methods": [method.label]}
+        evaluate(str(shared_data / "mvtec"), str(tmp_path / "store"), CONFIGURATION, **arguments)
         return Results(tmp_path / "store").categories().iloc[0]
 
     found = row(FIVE)
@@ -39,7 +40,8 @@ def test_bottle_has_the_scores_of_an_independent_program(shared_data: Path, tmp_
 @pytest.mark.usefixtures("prefect_server")
 def test_small_real_categories_are_evaluated_together(shared_data: Path, tmp_path: Path) -> None:
     """Two normal and eight anomalous images each, one-bit masks."""
-    evaluate(str(shared_data / "mvtec_reduced"), str(tmp_path / "store"), FIVE)
+    store = str(tmp_path / "store")
+    evaluate(str(shared_data / "mvtec_reduced"), store, CONFIGURATION, methods=[FIVE.label])
     found = Results(tmp_path / "store").categories().set_index("category")
     assert found.index.tolist() == ["hazelnut", "transistor"]
     assert found["pixel_images"].tolist() == [10, 10]

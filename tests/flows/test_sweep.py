@@ -2,17 +2,18 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny import write_category
+from tiny import spade, write_category
 
-from flows.evaluate import IncompleteRunError, evaluate
-from flows.sweep import sweep
+from flows.evaluate import IncompleteRunError
+from flows.evaluate import evaluate as evaluate_by
+from flows.sweep import sweep as sweep_by
 from storage.computed.features import Features
 from storage.computed.scores import Scores
 from storage.datasets.dataset import Dataset
@@ -20,20 +21,32 @@ from storage.errors import StoreError
 from storage.results.reader import Results
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
-from tasks.core.grid import grid
+from tasks.core.grid import Point, grid
 from tasks.core.matching import matching
-from tasks.job import Job, Request
-from tasks.methods import spade as score_step
+from tasks.job import Request
+from tasks.methods import fitted
+from tasks.methods.fitted import FeatureScoring, score_jointly
 from tasks.methods.index import index
-from tasks.methods.spade import score_together, scoring
 from tasks.run.extract import extract
-from tasks.run.ingest import ingest, prepare
+from tasks.run.ingest import ingest
+from tasks.run.prepare import prepare
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
 TRAIN, TEST = 6, 5
+SPADE = spade().label
 Settings = Callable[..., Configuration]
+
+
+def evaluate(*arguments: Any, methods: Sequence[str] = (SPADE,), **more: Any) -> str:
+    """The flow, by SPADE with few neighbours."""
+    return str(evaluate_by(*arguments, methods=methods, **more))
+
+
+def sweep(*arguments: Any, methods: Sequence[str] = (SPADE,), **more: Any) -> str:
+    """The flow, around SPADE with few neighbours."""
+    return str(sweep_by(*arguments, methods=methods, **more))
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +64,8 @@ def extracted(dataset: Path, settings: Settings, tmp_path_factory: pytest.TempPa
     job = prepare.fn(Request(Dataset.at(dataset), str(store), settings(), run_id="features"))
     ingest.fn(job)
     for category in job.manifest().categories():
-        extract.fn(job, category)
-        index.fn(job, category, {})
+        _, part = extract.fn(job.part(category))
+        index.fn(part)
     return store
 
 
@@ -63,10 +76,21 @@ def fresh(extracted: Path, tmp_path: Path) -> Callable[[], Path]:
     return lambda: Path(shutil.copytree(extracted, tmp_path / f"store{next(numbers)}"))
 
 
-def jobs(dataset: Path, store: Path, base: Configuration, axes: dict[str, Any]) -> list[Job]:
+def points(base: Configuration, axes: dict[str, Any]) -> list[Point]:
+    return grid(Point(base, (spade(),)), axes)
+
+
+def scorings(
+    dataset: Path, store: Path, base: Configuration, axes: dict[str, Any], **more: Any
+) -> list[FeatureScoring]:
+    """SPADE at each point of a grid, on a category."""
     job = prepare.fn(Request(Dataset.at(dataset), str(store), base, run_id="jobs"))
     ingest.fn(job)
-    return [replace(job, configuration=configuration) for configuration in grid(base, axes)]
+    part = job.part("007")
+    return [
+        FeatureScoring(part.of(replace(job, configuration=point.configuration, **more)), *point.methods)
+        for point in points(base, axes)
+    ]
 
 
 def computed(store: Path, run: str) -> dict[str, int]:
@@ -89,18 +113,15 @@ def tables(store: Path, run: str) -> dict[str, bytes]:
 def test_points_scored_together_have_the_scores_of_each_on_its_own(
     axes: dict[str, Any], dataset: Path, fresh: Callable[[], Path], settings: Settings
 ) -> None:
-    together = jobs(dataset, fresh(), settings(), axes)
-    alone = jobs(dataset, fresh(), settings(), axes)
-    score_together(together, together[0].manifest().of("007"))
+    together = scorings(dataset, fresh(), settings(), axes)
+    alone = scorings(dataset, fresh(), settings(), axes)
+    score_jointly(together)
     for one, other in zip(together, alone, strict=True):
-        score_together([other], other.manifest().of("007"))
-        manifest = one.manifest().of("007")
-        score_key, _ = scoring(one, manifest)
-        assert score_key == scoring(other, manifest)[0]
-        found, expected = Scores(one.open_store(), score_key), Scores(other.open_store(), score_key)
-        for entry in manifest.test():
-            assert found.read(entry.key) == expected.read(entry.key)
-            np.testing.assert_array_equal(found.anomaly_map(entry.key), expected.anomaly_map(entry.key))
+        score_jointly([other])
+        assert one.key == other.key
+        for key in one.part.test:
+            assert one.scores.read(key) == other.scores.read(key)
+            np.testing.assert_array_equal(one.scores.anomaly_map(key), other.scores.anomaly_map(key))
 
 
 def test_each_point_is_the_run_that_evaluate_publishes(
@@ -113,9 +134,9 @@ def test_each_point_is_the_run_that_evaluate_publishes(
         "gallery": ["nearest", "random"],
     }
     assert sweep(str(dataset), axes, str(store), settings(), run_id="grid") == "grid"
-    points = grid(settings(), axes)
-    for number, configuration in enumerate(points, start=1):
-        evaluate(str(dataset), str(other), configuration, run_id=f"grid-{number}")
+    for number, point in enumerate(points(settings(), axes), start=1):
+        methods = [method.label for method in point.methods]
+        evaluate(str(dataset), str(other), point.configuration, run_id=f"grid-{number}", methods=methods)
         assert tables(store, f"grid-{number}") == tables(other, f"grid-{number}")
     ours, theirs = (Results(path).runs().sort_values("run") for path in (store, other))
     assert ours["fingerprint"].tolist() == theirs["fingerprint"].tolist()
@@ -145,11 +166,11 @@ def test_a_sweep_and_evaluate_find_each_others_scores(
     dataset: Path, fresh: Callable[[], Path], settings: Settings
 ) -> None:
     store = fresh()
-    evaluate(str(dataset), str(store), settings(k_image=2, k_gallery=2), run_id="before")
+    evaluate(str(dataset), str(store), settings(), run_id="before", methods=[spade(k_image=2).label])
     assert (computed(store, "before")["extract"], computed(store, "before")["score"]) == (0, 2 * TEST)
     sweep(str(dataset), {"k": [1, 2, 3]}, str(store), settings(), run_id="grid")
     assert [computed(store, f"grid-{number}")["score"] for number in (1, 2, 3)] == [2 * TEST, 0, 2 * TEST]
-    evaluate(str(dataset), str(store), settings(k_image=3, k_gallery=3), run_id="after")
+    evaluate(str(dataset), str(store), settings(), run_id="after", methods=[spade(k_gallery=3).label])
     assert set(computed(store, "after").values()) == {0}
     assert Results(store).resolve("latest") == "after"
     sweep(str(dataset), {"k": [2, 3]}, str(store), settings(), run_id="smaller")
@@ -190,16 +211,17 @@ def test_a_gallery_is_read_once_and_a_search_serves_every_k_and_kappa(
         "fusion": ["average", "concatenate"],
         "levels": [(8, 16), (16,)],
     }
-    points = jobs(dataset, fresh(), settings(), axes)
-    points = [replace(point, memory_gib=1e-9) for point in points]
-    stages = score_together(points, points[0].manifest().of("007"))
-    size_probes = 2  # how many pyramids fit into the memory, and how much a point compares with
+    together = scorings(dataset, fresh(), settings(), axes, memory_gib=1e-9)
+    stages = score_jointly(together)
+    size_probes = 1 + len(
+        together
+    )  # how many pyramids fit into the memory, and how much a point compares with
     assert counts["reads"] == size_probes + TEST * (1 + 5)
     parts = 3  # levels 8 and 16 together, 8 alone, 16 alone
     assert counts["searches"] == TEST * parts
     assert counts["offers"] == TEST * parts * 5
-    assert len(points) == 96
-    assert [stage.computed for stage in stages] == [TEST] * 96
+    assert len(together) == 96
+    assert [stage.computed for (stage,) in stages] == [TEST] * 96
 
 
 def test_a_killed_sweep_goes_on_from_the_last_batch_of_each_point(
@@ -210,7 +232,7 @@ def test_a_killed_sweep_goes_on_from_the_last_batch_of_each_point(
 
     store, whole = fresh(), fresh()
     axes = {"k": [1, 2, 3], "kappa": [1, 2]}
-    monkeypatch.setattr(score_step, "BATCH_SIZE", 2)
+    monkeypatch.setattr(fitted, "BATCH_SIZE", 2)
     sweep(str(dataset), axes, str(whole), settings(), run_id="night")
     append, recorded = Scores.append, Counter[str]()
 
@@ -286,3 +308,42 @@ def test_random_galleries_are_nested_and_end_where_the_nearest_ones_do(
         assert (maps[4] <= maps[3]).all()
         assert (maps[5] <= maps[4]).all()
     assert results.sweep().groupby("gallery")["image_rocauc_embedding"].nunique().tolist() == [1, 1]
+
+
+def test_images_that_were_set_aside_are_used_once_they_are_back(
+    dataset: Path,
+    fresh: Callable[[], Path],
+    settings: Settings,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """The first attempt could not read an image any more, and died; the sweep goes on with all images."""
+
+    class Killed(BaseException):
+        """Not caught as a category's failure."""
+
+    def dying(*_: object, **__: object) -> None:
+        raise Killed
+
+    store, whole = fresh(), fresh()
+    extracted = extract.fn
+    root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
+    path = root / "007" / "test" / "good" / "001.png"
+    content = path.read_bytes()
+    path.write_bytes(content + b"other")  # not in the store
+    axes = {"k": [1, 2]}
+    sweep(str(root), axes, str(whole), settings(), run_id="grid", categories=["007"])
+
+    def gone(part: Any) -> Any:
+        path.unlink()
+        return extracted(part)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("flows.category.extract", gone)
+        patch.setattr("flows.sweep.publish", dying)
+        with pytest.raises(Killed):
+            sweep(str(root), axes, str(store), settings(), run_id="grid", categories=["007"])
+    path.write_bytes(content + b"other")
+    sweep(str(root), axes, str(store), settings(), run_id="grid", categories=["007"])
+    for run in ("grid-1", "grid-2"):
+        assert tables(store, run) == tables(whole, run)

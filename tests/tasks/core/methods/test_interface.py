@@ -1,4 +1,4 @@
-"""What holds for every method; an ensemble has no scorer of its own (tests/tasks/methods/test_ensemble.py)."""
+"""What holds for every method that scores by itself; ensembles: tests/tasks/methods/test_ensemble.py."""
 
 from __future__ import annotations
 
@@ -119,8 +119,8 @@ def test_the_image_score_alone_is_the_one_beside_the_map(name: str) -> None:
 def test_settings_that_are_scored_together_score_as_each_alone(name: str) -> None:
     method = small(name)
     others = {
-        "spade": {"kappa": 2}, "dn2": {"k": 1}, "nearest_neighbor": {"limit": 9}, "one_class_svm": {"nu": 0.5},
-        "padim": {"seed": 1}, "patchcore": {"neighbors": 1},
+        "spade": {"kappa": 2}, "dn2": {"k": 1}, "nearest_neighbor": {"limit": 9},
+        "one_class_svm": {"nu": 0.5}, "padim": {"seed": 1}, "patchcore": {"neighbors": 1},
     }  # fmt: skip
     methods = [method, replace(method, **others[name])]
     rng = np.random.default_rng(7)
@@ -152,7 +152,7 @@ def test_what_is_held_out_takes_no_part_where_that_takes_no_fit(name: str) -> No
     found = method.scorer({}, training)(query)
     expected = method.scorer({}, without)(replace(query, held_out=False))
     assert_equal(found, expected._replace(neighbors=[rest[position] for position in expected.neighbors]))
-    assert 0 < found.squared_distances[0]
+    assert found.squared_distances[0] > 0
     alone = method.image_scorer({}, training)(query)
     assert (alone.image, alone.neighbors) == (found.image, found.neighbors)
 

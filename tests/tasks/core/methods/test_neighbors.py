@@ -5,8 +5,8 @@ import pytest
 from drawn_features import draw_query, draw_training
 from sklearn.neighbors import NearestNeighbors
 
-from tasks.core.methods.neighbors import DN2, NearestNeighbor
 from tasks.core.methods.common import sample_patches
+from tasks.core.methods.neighbors import DN2, NearestNeighbor
 
 SIZE = {4: (5, 7, 3)}
 
