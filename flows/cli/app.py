@@ -6,19 +6,21 @@ import ast
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 
 from cyclopts import App, Group, Parameter
 
 from flows.cli.running import errors
 
-_COMMANDS = {  # by heading and module
+_HEADINGS = {  # commands by heading and module
     ("Evaluate a dataset", "evaluation"): ("evaluate", "plan", "inspect", "demo"),
     ("Experiments", "experiments"): ("sweep", "reproduce", "methods"),
     ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
     ("What the store holds", "results"): ("results", "report", "export", "repair"),
     ("New images and networks", "images"): ("score", "backbones"),
 }
+COMMANDS = tuple(chain.from_iterable(_HEADINGS.values()))
 
 app = App(
     "spade",
@@ -47,7 +49,7 @@ def _docstrings(module: str) -> dict[str, str]:
     return {each.name: ast.get_docstring(each) or "" for each in functions}
 
 
-for (heading, module), names in _COMMANDS.items():
+for (heading, module), names in _HEADINGS.items():
     group, helps = Group.create_ordered(heading), _docstrings(module)
     for name in names:
         app.command(f"{__package__}.{module}:{name}", name=name, help=helps[name], group=group)

@@ -13,7 +13,6 @@ import torchvision
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 from sklearn.metrics import average_precision_score, roc_auc_score
-from tasks.methods.spade import score
 from tiny import write_category, write_image
 
 from flows.evaluate import IncompleteRunError, evaluate
@@ -28,6 +27,7 @@ from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.job import Extraction, Job, Request, Stage
 from tasks.methods.index import index
+from tasks.methods.spade import score
 from tasks.run.extract import extract
 from tasks.run.ingest import ingest, prepare
 from tasks.run.publish import publish

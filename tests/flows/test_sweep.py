@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks.methods.spade import score_together, scoring
 from tiny import write_category
 
 from flows.evaluate import IncompleteRunError, evaluate
@@ -26,6 +25,7 @@ from tasks.core.matching import matching
 from tasks.job import Job, Request
 from tasks.methods import spade as score_step
 from tasks.methods.index import index
+from tasks.methods.spade import score_together, scoring
 from tasks.run.extract import extract
 from tasks.run.ingest import ingest, prepare
 

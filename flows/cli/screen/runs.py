@@ -97,8 +97,11 @@ def _with_interval(row: Mapping[str, Any], metric: Metric) -> str:
 def print_sweep(store: str, sweep: str, style: str) -> None:
     """The points of a sweep, averaged over the categories; for people, also how to read on."""
     results = Results(store)
-    rows = results.rows("sweep", sweep)
-    print_rows(averages(rows, results.scoring_settings(rows[0]["run"])), "sweep", style)
+    of_categories = results.rows("sweep", sweep)
+    rows = averages(of_categories, results.scoring_settings(of_categories[0]["run"]))
+    if style == "table" and len({row["run"] for row in rows}) == len(rows):
+        rows = [row | {"method": None} for row in rows]  # its settings are the columns
+    print_rows(rows, "sweep", style)
     if style == "table":
         print(f"sweep {sweep}: a row a point, averages over categories; each point is a run")
         command = f"spade results --store {shlex.quote(store)} --run {sweep} --table sweep --format csv"

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 import zarr
-from tasks.methods.spade import score
 from tiny import write_category
 from torch import nn
 

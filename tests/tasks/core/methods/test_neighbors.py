@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from drawn_features import draw_image, draw_training
 from sklearn.neighbors import NearestNeighbors
-from tasks.core.methods.patches import sample_patches
 
 from tasks.core.methods.neighbors import DN2, NearestNeighbor
+from tasks.core.methods.patches import sample_patches
 
 SIZE = ((5, 7, 3),)
 

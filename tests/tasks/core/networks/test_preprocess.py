@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from tasks.core.config import Configuration
-from tasks.core.networks.preprocess import align_mask, preprocess
 from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.preprocess import align_mask, preprocess
 
 PAPER = Configuration().preprocessing
 FULL = Configuration(protocol="full").preprocessing

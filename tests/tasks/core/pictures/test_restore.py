@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.config import Configuration
-from tasks.core.networks.preprocess import align_mask
 from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.preprocess import align_mask
 from tasks.core.pictures.restore import NOT_EVALUATED, heat_picture, mask_picture, quantise, restore
 
 PAPER = Configuration().preprocessing
