@@ -2,38 +2,57 @@
 
 from __future__ import annotations
 
-import typer
+import ast
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from itertools import chain
+from pathlib import Path
 
-from flows.cli import evaluation, images, nights, results
+from cyclopts import App, Group, Parameter
 
-app = typer.Typer(
-    add_completion=False,
-    no_args_is_help=True,
-    pretty_exceptions_enable=False,
+from flows.cli.running import errors
+
+_HEADINGS = {  # commands by heading and module
+    ("Evaluate a dataset", "evaluation"): ("evaluate", "plan", "inspect", "demo"),
+    ("Experiments", "experiments"): ("sweep", "reproduce", "methods"),
+    ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
+    ("What the store holds", "results"): ("results", "report", "export", "repair"),
+    ("New images and networks", "images"): ("score", "backbones"),
+}
+COMMANDS = tuple(chain.from_iterable(_HEADINGS.values()))
+
+app = App(
+    "spade",
     help="Find anomalies in images with nearest neighbours of deep features, and evaluate it.",
+    version=lambda: version("spade-anomaly"),
+    default_parameter=Parameter(negative=()),
+    help_format="plaintext",
+    result_action="return_value",
+    print_error=False,
+    exit_on_error=False,
+    suppress_keyboard_interrupt=False,
 )
 
-for command in (
-    evaluation.evaluate,
-    evaluation.sweep,
-    evaluation.reproduce,
-    nights.nightly,
-    nights.reprocess,
-    evaluation.plan,
-    evaluation.demo,
-    results.results,
-    images.score,
-    results.export,
-    nights.compare,
-    results.methods,
-    nights.accept,
-    results.report,
-    evaluation.inspect,
-    images.backbones,
-    results.repair,
-    nights.serve,
-):
-    app.command()(command)
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code. What the user can mend is one line on stderr, and exit code 2."""
+    with errors():
+        code: int | None = app(sys.argv[1:] if arguments is None else arguments)
+    return code or 0
+
+
+def _docstrings(module: str) -> dict[str, str]:
+    """The docstrings of a module's functions, which is not imported for them."""
+    source = Path(__file__).with_name(f"{module}.py").read_text("utf-8")
+    functions = [each for each in ast.parse(source).body if isinstance(each, ast.FunctionDef)]
+    return {each.name: ast.get_docstring(each) or "" for each in functions}
+
+
+for (heading, module), names in _HEADINGS.items():
+    group, helps = Group.create_ordered(heading), _docstrings(module)
+    for name in names:
+        app.command(f"{__package__}.{module}:{name}", name=name, help=helps[name], group=group)
 
 if __name__ == "__main__":
-    app()
+    sys.exit(main())

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import typer
+from cyclopts import CycloptsError
 
 from storage.errors import DatasetError, StoreError
 from tasks.core.config import Configuration
@@ -36,8 +36,8 @@ def run_flow(
     show: Callable[[str, str], None] | None = None,
     verbose: bool,
     **settings: Any,
-) -> None:
-    """Run a flow with progress on the screen, then show its tables; a partial run ends with exit code 1.
+) -> int:
+    """Run a flow with progress on the screen, then show its tables; the exit code: 1 of a partial run.
 
     The flow is `evaluate` and the tables are those of its run, unless `start` and `show` say otherwise.
     """
@@ -63,8 +63,9 @@ def run_flow(
             run_id, incomplete = error.run_id, error
     (show or print_report)(store, run_id)
     if incomplete is not None:
-        typer.echo(f"error: {incomplete}", err=True)
-        raise typer.Exit(1)
+        print(f"error: {incomplete}", file=sys.stderr)
+        return 1
+    return 0
 
 
 def configure_prefect(*, verbose: bool) -> None:
@@ -86,9 +87,9 @@ def errors() -> Iterator[None]:
     """What the user can mend is one line on stderr and exit code 2."""
     try:
         yield
-    except (ConfigurationError, DatasetError, StoreError) as error:
-        typer.echo(f"error: {error}", err=True)
+    except (ConfigurationError, CycloptsError, DatasetError, StoreError) as error:
+        print("error:", " ".join(str(error).split("\n")), file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on from here", err=True)
+        print("interrupted; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

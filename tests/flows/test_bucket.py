@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny import spade, write_category
-from typer.testing import CliRunner
+from command import spade
+from tiny import spade as small_spade
+from tiny import write_category
 
-from flows.cli.app import app
 from flows.evaluate import evaluate
 from storage.repair import repair
 from storage.results.reader import Results
@@ -33,7 +33,7 @@ def test_a_run_in_a_bucket_has_the_tables_of_a_run_in_a_folder(
     write_category(tmp_path / "tiny", "007", seed=7)
     write_category(tmp_path / "tiny", "größe 2", train=3, side=52, seed=2)
     stores = (str(tmp_path / "store"), f"{bucket}/night/store")
-    methods = [spade().label]
+    methods = [small_spade().label]
     for store in stores:
         evaluate(str(tmp_path / "tiny"), store, settings(), run_id="first", methods=methods)
     folder, url = stores
@@ -50,26 +50,24 @@ def test_a_run_in_a_bucket_has_the_tables_of_a_run_in_a_folder(
     assert repair(Store.open(url)) == []
 
     arguments = ["results", "--table", "images", "--format", "csv", "--run", "first", "--store"]
-    screens = [CliRunner().invoke(app, [*arguments, store]).stdout for store in stores]
+    screens = [spade(*arguments, store)[1] for store in stores]
     assert "007/test/square/000.png" in screens[0]
     assert screens[0] == screens[1]
 
 
 @pytest.mark.usefixtures("s3")
 def test_a_bucket_that_is_not_there_is_one_line() -> None:
-    result = CliRunner().invoke(app, ["results", "--store", "s3://absent/store"])
-    assert result.exit_code == 2
-    assert result.stderr.startswith("error: s3://absent/store/store.json cannot be used")
-    assert "AWS_ENDPOINT_URL" in result.stderr
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
+    code, out, error = spade("results", "--store", "s3://absent/store")
+    assert (code, out, error.count("\n")) == (2, "", 1)
+    assert error.startswith("error: s3://absent/store/store.json cannot be used")
+    assert "AWS_ENDPOINT_URL" in error
 
 
 def test_the_demo_is_not_drawn_into_a_bucket(bucket: str) -> None:
     store = Store.open(f"{bucket}/store", create=True)
-    result = CliRunner().invoke(app, ["demo", "--store", str(store.root)])
-    assert result.exit_code == 2
-    assert "the demo draws its images into a folder" in result.stderr
+    code, _, error = spade("demo", "--store", store.root)
+    assert code == 2
+    assert "the demo draws its images into a folder" in error
     assert [path.name for path in store.entries(store.root)] == ["store.json"]
     with pytest.raises(RuntimeError, match="name a folder with --store"):
         draw_dataset(store)

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from command import spade
 from scipy.ndimage import gaussian_filter
-from tiny import spade, write_category
-from typer.testing import CliRunner
+from tiny import spade as small_spade
+from tiny import write_category
 
-from flows.cli.app import app
 from flows.evaluate import IncompleteRunError, evaluate
 from storage.computed.features import Features
 from storage.errors import StoreError
@@ -29,7 +29,7 @@ from tasks.core.metrics.intervals import rocauc_difference
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-SPADE = spade().label
+SPADE = small_spade().label
 METHODS = (
     SPADE,
     "dn2",
@@ -248,23 +248,23 @@ def test_a_wrong_method_is_named_before_anything_is_computed(
 
 def test_spade_methods_shows_metrics_pairs_ranks_and_costs(store: Path, tmp_path: Path) -> None:
     plot = tmp_path / "plot.png"
-    shown = CliRunner().invoke(app, ["methods", "all", "--store", str(store), "--plot", str(plot)])
-    assert shown.exit_code == 0, shown.output
-    assert "patchcore" in shown.output
-    assert "2 categories are too few to be sure" in shown.output
+    code, shown, error = spade("methods", "all", "--store", store, "--plot", plot)
+    assert code == 0, error
+    assert "patchcore" in shown
+    assert "2 categories are too few to be sure" in shown
     assert plot.read_bytes().startswith(b"\x89PNG")
-    options = ["methods", "--store", str(store), "--format", "json"]
-    rows = json.loads(CliRunner().invoke(app, options).stdout)
+    options = ["methods", "--store", store, "--format", "json"]
+    rows = json.loads(spade(*options)[1])
     categories = Results(store).categories()
     assert [row["pro"] for row in rows if row["method"] == SPADE] == of(categories, SPADE)["pro"].tolist()
     assert all((row["fit_seconds"] > 0) == (row["method"] in METHODS[2:]) for row in rows)
     assert all(row["state_mib"] > 0 for row in rows)
-    ranks = json.loads(CliRunner().invoke(app, [*options, "--table", "ranks"]).stdout)
+    ranks = json.loads(spade(*options, "--table", "ranks")[1])
     for metric in COMPARED:
         found = [row for row in ranks if row["metric"] == metric.name]
         assert len(found) == len(METHODS) - (metric.name != "image_rocauc_embedding")
         assert np.mean([row["mean_rank"] for row in found]) == pytest.approx((len(found) + 1) / 2)
-    pairs = json.loads(CliRunner().invoke(app, [*options, "--table", "pairs"]).stdout)
+    pairs = json.loads(spade(*options, "--table", "pairs")[1])
     assert len(pairs) == 120
 
 
@@ -273,7 +273,5 @@ def test_costs_are_those_of_the_run_that_did_the_work(
 ) -> None:
     evaluate(str(dataset), str(store), settings(), run_id="again", methods=METHODS)
     options = ["--store", str(store), "--format", "json"]
-    first, second = (
-        json.loads(CliRunner().invoke(app, ["methods", run, *options]).stdout) for run in ("all", "again")
-    )
+    first, second = (json.loads(spade("methods", run, *options)[1]) for run in ("all", "again"))
     assert [row | {"run": ""} for row in first] == [row | {"run": ""} for row in second]

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from command import spade
 from scipy.spatial.distance import cdist
 from tiny import write_campus, write_category
-from typer.testing import CliRunner
 
-from flows.cli.app import app
-from flows.cli.screen.reproduction import print_reproduction
+from flows.cli.screen.runs import print_reproduction
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.reproduce import reproduce
 from storage.computed.features import Features
@@ -187,10 +186,8 @@ def test_people_see_each_table_what_is_missing_and_what_was_settled(
     assert "thing" not in screen
     print_reproduction(str(store), "paper", "csv")
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
-    result = CliRunner().invoke(
-        app, ["results", "--store", str(store), "--table", "reproduction", "--format", "json"]
-    )
-    objects = json.loads(result.stdout)
+    options = ("--table", "reproduction", "--format", "json")
+    objects = json.loads(spade("results", "--store", store, *options)[1])
     assert len(rows) == len(objects) == 85 + 5
     assert list(rows[0]) == list(objects[0])
     with pytest.raises(StoreError, match=r"no reproduction 'other' in .*: it has paper"):
@@ -271,9 +268,9 @@ def test_the_command_knows_frames_by_their_folders(resnet18_weights: Path, tmp_p
     write_campus(tmp_path / "campus", train=2, lengths=(6,))
     options = ["--backbone", "resnet18", "--weights", str(resnet18_weights), "--dtype", "float32"]
     options += ["--store", str(tmp_path / "store"), "--run-id", "command", "--format", "json"]
-    result = CliRunner().invoke(app, ["reproduce", str(tmp_path / "campus"), *options])
-    assert result.exit_code == 0, result.stderr
-    rows = json.loads(result.stdout)
+    code, out, error = spade("reproduce", tmp_path / "campus", *options)
+    assert code == 0, error
+    rows = json.loads(out)
     assert [(row["run"], row["table"], row["category"]) for row in rows] == [
         ("command", 4, "shanghaitech_campus"),
         ("command", 5, "shanghaitech_campus"),
@@ -283,11 +280,11 @@ def test_the_command_knows_frames_by_their_folders(resnet18_weights: Path, tmp_p
 
 
 def test_the_command_takes_only_what_the_paper_leaves_open(tmp_path: Path) -> None:
-    shown = CliRunner().invoke(app, ["reproduce", "--help"], env={"COLUMNS": "200"}).stdout
+    _, shown, _ = spade("reproduce", "--help")
     for option in ("--backbone", "--weights", "--upsampling", "--gallery-seed", "--dtype", "--run-id"):
         assert option in shown
     for option in ("--k-image", "--level", "--protocol", "--sigma", "--fusion"):
         assert option not in shown
-    result = CliRunner().invoke(app, ["reproduce", str(tmp_path / "absent")])
-    assert result.exit_code == 2
-    assert "absent" in result.stderr
+    code, _, error = spade("reproduce", tmp_path / "absent")
+    assert code == 2
+    assert "absent" in error

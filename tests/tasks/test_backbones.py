@@ -4,9 +4,8 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
-from typer.testing import CliRunner
+from command import spade
 
-from flows.cli.app import app
 from tasks.backbones import find_backbones
 
 
@@ -35,11 +34,11 @@ def test_what_is_here_is_found_with_its_levels(caches: Path) -> None:
 
 
 def test_the_command_lists_them_and_says_how_to_use_others() -> None:
-    shown = CliRunner().invoke(app, ["backbones"]).stdout
+    shown = spade("backbones")[1]
     lines = [line.replace("│", " ").split() for line in shown.splitlines()]
     assert ["tf_efficientnet_lite0", "timm", "4,8,16"] in [line[:3] for line in lines]
     assert "--weights FILE" in shown
     assert "resnet18" not in shown
-    shown = CliRunner().invoke(app, ["backbones", "--filter", "small_patch14_dinov2"]).stdout
+    shown = spade("backbones", "--filter", "small_patch14_dinov2")[1]
     assert "lite0" not in shown
     assert "without weights here: 2: vit_small_patch14_dinov2, vit_small_patch14_dinov2.lvd142m" in shown

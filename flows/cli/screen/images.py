@@ -1,4 +1,4 @@
-"""Scores of new images."""
+"""Scores of new images, and networks that can be used."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from flows.cli.screen.tables import print_table, rendered
 
 if TYPE_CHECKING:
-    pass
+    from tasks.backbones import Installed
 
 _SHOWN_NEIGHBORS = 3
+_NAMES = 20  # of networks without weights
 
 
 def print_scores(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *, json: bool) -> None:
@@ -45,3 +46,21 @@ def _threshold_text(threshold: Mapping[str, Any]) -> str:
         f"{threshold['value']:.6g} by rule {threshold['rule']}, at a false-positive rate of "
         f"{threshold['rate']:g} on {threshold['images']} held-out normal images"
     )
+
+
+def print_backbones(here: Sequence[Installed], others: Sequence[str]) -> None:
+    """The networks whose weights are here, the names of the others if they are few, how to use these."""
+    rows = [
+        {
+            "name": each.name,
+            "library": each.traits.library,
+            "levels": ",".join(str(stride) for stride, _ in each.traits.grids),
+            "weights": str(each.weights),
+        }
+        for each in here
+    ]
+    print_table(rendered(rows, "backbones"))
+    names = ", ".join(others) if len(others) <= _NAMES else "--filter TEXT names those that contain it"
+    print(f"without weights here: {len(others)}" + (f": {names}" if others else ""))
+    print("--backbone NAME --weights FILE uses one with the state dict in a file (.pth or .safetensors);")
+    print("--backbone NAME alone downloads its published weights once, and works without a network then.")

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from datetime import datetime
 from json import dumps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.results.schemas import SCORING_SETTINGS
+from storage.results.metrics import COMPARED, SCORE_RULES, SHOWN
+from tasks.core.grid import AXES, K
 
-if TYPE_CHECKING:
-    pass
 
+def _plain(*names: str) -> dict[str, str]:
+    """Columns with their names as titles, blanks in place of underscores."""
+    return {name: name.replace("_", " ") for name in names}
+
+
+_AXES = {name: name for name in AXES if name != K}  # as the options call them
+_SCORES = {f"score_{rule}": f"score ({rule})" for rule in SCORE_RULES}
+_DIFFERENCE = {**_plain("difference"), "low": "95 % from", "high": "to"}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
-    "backbones": {"name": "name", "library": "library", "levels": "levels", "weights": "weights"},
+    "backbones": _plain("name", "library", "levels", "weights"),
     "categories": {
-        "category": "category",
-        "method": "method",
-        "image_rocauc_embedding": "image ROCAUC",
-        "image_rocauc_map": "image ROCAUC (map)",
-        "pixel_rocauc": "pixel ROCAUC",
-        "pro": "PRO",
-        "pixel_average_precision": "pixel AP",
+        **_plain("category", "method"),
+        **SHOWN,
         "train": "train",
         "test_normal": "normal",
         "test_anomalous": "anomalous",
@@ -35,138 +37,86 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "reason": "failed because",
         "image_reason": "no image metrics because",
         "pixel_reason": "no pixel metrics because",
+        "map_reason": "no anomaly map because",
     },
     "summary": {
-        "method": "method",
-        "metric": "metric",
-        "mean": "mean",
-        "lowest": "lowest",
+        **_plain("method", "metric", "mean", "lowest"),
         "lowest_category": "of category",
         "categories": "categories",
     },
     "images": {
         "image_id": "image",
-        "method": "method",
-        "anomalous": "anomalous",
-        "score_embedding": "score (embedding)",
-        "score_map": "score (map)",
+        **_plain("method", "anomalous"),
+        **_SCORES,
         "reason": "no score because",
     },
     "neighbors": {
         "image_id": "image",
-        "rank": "rank",
+        **_plain("method", "rank"),
         "neighbor_id": "neighbour",
         "squared_distance": "squared distance",
     },
     "comparisons": {
-        "verdict": "verdict",
-        "category": "category",
-        "method": "method",
-        "metric": "metric",
-        "value": "value",
-        "reference": "reference",
-        "difference": "difference",
-        "low": "95 % from",
-        "high": "to",
+        **_plain("verdict", "category", "method", "metric", "value", "reference"),
+        **_DIFFERENCE,
         "reference_run": "against run",
         "reason": "because",
     },
     "method_comparisons": {
-        "dataset": "dataset",
-        "category": "category",
-        "metric": "metric",
-        "method": "method",
+        **_plain("dataset", "category", "metric", "method"),
         "reference": "against",
-        "difference": "difference",
-        "low": "95 % from",
-        "high": "to",
+        **_DIFFERENCE,
         "p_value": "p",
         "verdict": "verdict",
         "reason": "because",
     },
     "standings": {
-        "dataset": "dataset",
-        "category": "category",
-        "method": "method",
-        "image_rocauc_embedding": "image ROCAUC",
-        "image_rocauc_map": "by the map",
-        "pixel_rocauc": "pixel ROCAUC",
-        "pro": "PRO",
+        **_plain("dataset", "category", "method"),
+        **{metric.name: metric.title for metric in COMPARED},
         "fit_seconds": "fit, s",
         "score_seconds": "score, s",
         "state_mib": "holds, MiB",
         "reason": "failed because",
     },
     "ranks": {
-        "metric": "metric",
-        "method": "method",
-        "mean": "mean",
-        "mean_rank": "mean rank",
-        "critical_difference": "critical difference",
+        **_plain("metric", "method", "mean", "mean_rank", "critical_difference"),
         "friedman_p": "Friedman's p",
-        "as_good_as_the_best": "as good as the best",
-        "categories": "categories",
-        "note": "note",
+        **_plain("as_good_as_the_best", "categories", "note"),
     },
-    "runs": {
-        "run": "run",
-        "status": "status",
-        "finished": "finished",
-        "dataset": "dataset",
-        "backbone": "backbone",
-        "fusion": "fusion",
-        "k_gallery": "K",
-        "images": "images",
-        "set_aside": "set aside",
-        "seconds": "seconds",
-    },
+    "runs": _plain(
+        "run", "status", "finished", "dataset", "backbone", "methods", "images", "set_aside", "seconds"
+    ),
     "scores": {
-        "image": "image",
-        "category": "category",
-        "score_embedding": "score (embedding)",
-        "score_map": "score (map)",
-        "threshold": "threshold",
-        "verdict": "verdict",
+        **_plain("image", "category"),
+        **_SCORES,
+        **_plain("threshold", "verdict"),
         "nearest": "nearest normal images (squared distance)",
         "reason": "no score because",
     },
-    "sweep": {
-        **{name: name for name in ("category", *SCORING_SETTINGS)},
-        "image_rocauc_embedding": "image ROCAUC",
-        "image_rocauc_map": "image ROCAUC (map)",
-        "pixel_rocauc": "pixel ROCAUC",
-        "pro": "PRO",
-        "pixel_average_precision": "pixel AP",
-        "reason": "failed because",
-    },
+    "sweep": {**_plain("category", "method"), **_AXES, **SHOWN, "reason": "failed because"},
     "reproduction": {
-        "table": "table",
-        "category": "category",
-        "method": "method",
-        "published": "published",
-        "ours": "ours",
-        "difference": "difference",
+        **_plain("table", "category", "method", "published", "ours", "difference"),
         "reason": "because",
     },
     "registered": {
-        "dataset": "dataset",
-        "configuration": "configuration",
-        "status": "status",
-        "image_rocauc_embedding": "image ROCAUC",
-        "image_rocauc_map": "image ROCAUC (map)",
-        "pixel_rocauc": "pixel ROCAUC",
-        "pro": "PRO",
+        **_plain("dataset", "configuration", "status", "method"),
+        **SHOWN,
         "seconds": "seconds",
         "verdicts": "against the last good run",
         "run": "run",
         "reason": "because",
     },
     "changes": {
-        "kind": "kind",
-        "category": "category",
-        "split": "split",
+        **_plain("kind", "category", "split"),
         "image_id": "image",
         "previous_id": "was called",
+    },
+    "stages": _plain("step", "category", "method", "seconds", "computed", "total"),
+    "manifest": {
+        **_plain("split", "image_id", "width", "height", "mode", "defect", "status"),
+        "reason": "set aside because",
+        "mask_reason": "without mask because",
+        "warning": "warning",
     },
     "plan": {
         "category": "category",
@@ -181,24 +131,19 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "minutes": "minutes",
         "reason": "cannot be evaluated",
     },
-    "inspection": {
-        name: name
-        for name in (
-            "category",
-            "train",
-            "test",
-            "without mask",
-            "set aside",
-            "images",
-            "cannot be evaluated",
-        )
-    },
+    "inspection": _plain(
+        "category", "train", "test", "without mask", "set aside", "images", "cannot be evaluated"
+    ),
 }
-_NOTES = frozenset({"reason", "image_reason", "pixel_reason", "cannot be evaluated", "note"})
-_AXES = frozenset({"category", *SCORING_SETTINGS})
-_SEVERAL = frozenset(
-    {"categories", "summary", "images", "comparisons", "reproduction"}
-)  # name the method if there are several
+_NOTES = frozenset({"cannot be evaluated", "note", "warning"})  # shown where a row has one; reasons, too
+_SEVERAL = frozenset({"category", "method", *_AXES})  # shown where rows differ in them, in these tables:
+_DIFFERING: Mapping[str, Set[str]] = {
+    "sweep": _SEVERAL,
+    **dict.fromkeys(
+        ("categories", "summary", "images", "neighbors", "comparisons", "reproduction", "registered"),
+        frozenset({"method"}),
+    ),
+}
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]], name: str, style: str) -> None:
@@ -220,16 +165,13 @@ def rendered(
     *,
     decimals: int = 4,
 ) -> Table:
-    """Rows as a table of the main columns; notes where there are any, axes of a sweep where they differ."""
+    """Rows as a table of the main columns; notes where there are any, methods and axes where they differ."""
     columns = _COLUMNS[name]
     shown = [
         column
         for column in columns
-        if (column not in _NOTES or any(row.get(column) not in (None, "") for row in rows))
-        and (
-            not ((name == "sweep" and column in _AXES) or (name in _SEVERAL and column == "method"))
-            or len({row.get(column) for row in rows}) > 1
-        )
+        if (not _is_note(column) or any(row.get(column) not in (None, "") for row in rows))
+        and (column not in _DIFFERING.get(name, ()) or len({row.get(column) for row in rows}) > 1)
     ]
     table = Table(show_footer=footer is not None)
     for column in shown:
@@ -243,6 +185,10 @@ def rendered(
     for row in rows:
         table.add_row(*(_text(row.get(column), decimals) for column in shown))
     return table
+
+
+def _is_note(column: str) -> bool:
+    return column in _NOTES or column.endswith("reason")
 
 
 def print_table(table: Table) -> None:
@@ -262,7 +208,7 @@ def _text(value: Any, decimals: int) -> Text:
         return Text(f"{value:.{decimals}f}" if abs(value) < 100 else f"{value:.1f}")
     if isinstance(value, datetime):
         return Text(f"{value:%Y-%m-%d %H:%M:%S}")
-    return Text(str(value))
+    return Text(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def _csv_value(value: Any) -> Any:

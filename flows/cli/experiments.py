@@ -1,0 +1,137 @@
+"""Commands that try settings and methods, and compare them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields, replace
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+
+from flows.cli.computing import Worker
+from flows.cli.options import (
+    DEFAULT_REGISTRY,
+    DEFAULT_STORE,
+    Categories,
+    FormatOption,
+    RegistryOption,
+    Root,
+    StoreOption,
+    SweepId,
+    Verbose,
+)
+from flows.cli.running import resolved, run_flow
+from flows.cli.settings import Axes, Methods, Open, Preset, Shared
+
+
+def sweep(
+    root: Root,
+    /,
+    *,
+    category: Categories = None,
+    preset: Preset = "paper",
+    method: Methods = None,
+    axes: Axes = Axes(),  # noqa: B008 (frozen)
+    settings: Shared = Shared(),  # noqa: B008 (frozen)
+    worker: Worker = Worker(),  # noqa: B008 (frozen)
+    store: StoreOption = DEFAULT_STORE,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    run_id: SweepId = None,
+    format: FormatOption = "table",
+    verbose: Verbose = False,
+) -> int:
+    """Evaluate a grid: every combination of the settings that are repeated. Each point becomes a run."""
+    from flows.cli.screen.runs import print_sweep
+    from tasks.core.grid import Point, grid
+    from tasks.methods.recipes import recipe
+
+    chosen, given = recipe(settings.values(), method or (), preset), axes.axes()
+    grid(Point(chosen.configuration, chosen.methods), given)  # errors before the seconds that torch takes
+
+    def start(**settings: Any) -> str:
+        from flows.sweep import sweep as run_sweep
+
+        return str(run_sweep(axes=given, **settings))
+
+    return run_flow(
+        resolved(root, registry, category),
+        store,
+        chosen.configuration,
+        start=start,
+        show=partial(print_sweep, style=format),
+        methods=[each.label for each in chosen.methods],
+        run_id=run_id,
+        verbose=verbose,
+        **asdict(worker),
+    )
+
+
+def reproduce(
+    root: Root,
+    /,
+    *,
+    category: Categories = None,
+    settings: Open = Open(),  # noqa: B008 (frozen)
+    worker: Worker = Worker(),  # noqa: B008 (frozen)
+    store: StoreOption = DEFAULT_STORE,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    run_id: SweepId = None,
+    format: FormatOption = "table",
+    verbose: Verbose = False,
+) -> int:
+    """Run the paper's protocol and show its tables with ours beside them, and what is missing.
+
+    Of MVTec AD tables 1, 2, 3, 6 and 7; of ShanghaiTech Campus (training/frames, testing/frames) 4 and 5.
+    """
+    from flows.cli.screen.runs import print_reproduction
+    from tasks.core.methods.spade import Spade
+    from tasks.methods.recipes import recipe
+
+    def start(**settings: Any) -> str:
+        from flows.reproduce import reproduce as reproduce_paper
+
+        return str(reproduce_paper(**settings))
+
+    given = settings.values()
+    named = resolved(root, registry, category)
+    return run_flow(
+        replace(named, dataset=named.dataset.recognised()),
+        store,
+        recipe(given).configuration,
+        start=start,
+        show=partial(print_reproduction, style=format),
+        spade={each.name: given[each.name] for each in fields(Spade) if each.name in given},
+        run_id=run_id,
+        verbose=verbose,
+        **asdict(worker),
+    )
+
+
+def methods(
+    *runs: Annotated[str, Parameter(name="RUNS", help="Runs' ids; the latest if none is named.")],
+    plot: Annotated[
+        str | None, Parameter(help="File for accuracy against cost: a .png, .svg or .pdf.")
+    ] = None,
+    table: Annotated[
+        Literal["standings", "pairs", "ranks"], Parameter(help="Which, as csv or json.")
+    ] = "standings",
+    format: FormatOption = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Compare the methods of runs: metrics, paired tests, ranks over categories, seconds and memory."""
+    from flows.cli.screen.runs import print_methods
+    from flows.cli.screen.tables import print_rows
+    from storage.results.reader import Results
+    from tasks.compare.standings import pairs, ranks, standings
+
+    results, named = Results(store), runs or ("latest",)
+    rows = standings(results, named)
+    if plot is not None:
+        from tasks.compare.plot import plot_methods
+
+        plot_methods(rows, plot)
+    if format == "table":
+        print_methods(rows, pairs(results, named), ranks(rows))
+    else:
+        chosen = {"standings": rows, "pairs": pairs(results, named), "ranks": ranks(rows)}
+        print_rows(chosen[table], table, format)

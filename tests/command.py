@@ -1,0 +1,19 @@
+"""The command `spade`, run in this process."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stderr, redirect_stdout
+
+from flows.cli.app import main
+
+
+def spade(*arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command."""
+    out, error = io.StringIO(), io.StringIO()
+    with redirect_stdout(out), redirect_stderr(error):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return code, out.getvalue(), error.getvalue()
