@@ -82,6 +82,10 @@ def methods(
 
 def report(
     run: Annotated[str, typer.Argument(help="A run's id, or latest.")] = "latest",
+    method: Annotated[
+        str | None,
+        typer.Option(help="The method that is shown, if the run has several; by default its first."),
+    ] = None,
     output: Annotated[str | None, typer.Option(help="Folder of the pages; by default in the store.")] = None,
     open_it: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     store: StoreOption = DEFAULT_STORE,
@@ -96,7 +100,7 @@ def report(
         with progress_display(enabled=True):
             from tasks.report.build import write_report
 
-            page = write_report(store, run, output)
+            page = write_report(store, run, output, method)
         print_page(page)
         if open_it:
             import webbrowser
