@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from storage.errors import StoreError
+from storage.store.files import Files
 from storage.store.location import Location, location
 
 _MARKER = "spade-report.json"
@@ -29,9 +30,7 @@ class ReportFolder:
             self._remove(self.root)
             self.write(_MARKER, json.dumps({"run": run_id}))
         except OSError as error:
-            raise StoreError(
-                f"no report can be written to {self.root} ({error.strerror}): name another folder as --output"
-            ) from error
+            raise self._unwritable(error) from error
 
     @property
     def index(self) -> Location:
@@ -39,10 +38,22 @@ class ReportFolder:
         return self.root / "index.html"
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file by its path below the report's folder."""
+        """Write a file by its path below the report's folder.
+
+        Raises:
+            StoreError: it cannot be written; UnreachableStoreError in a bucket.
+        """
         path = self.root.joinpath(*name.split("/"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        try:
+            Files(self.root).write(path, content.encode() if isinstance(content, str) else content)
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(
+            f"no report can be written to {self.root} ({error.strerror}): free it, or name another folder "
+            "as --output"
+        )
 
     def _remove(self, folder: Location) -> None:
         """Remove what an earlier report left, the page to open first, the marker last."""

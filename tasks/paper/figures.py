@@ -14,6 +14,10 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
+from tasks.core.config import Configuration
+from tasks.core.methods.spade import Spade
+from tasks.core.settings import declarations
+
 SOURCES: Mapping[str, str] = {
     "paper": "Cohen and Hoshen, Sub-Image Anomaly Detection with Deep Pyramid Correspondences, "
     "arXiv 2005.02357v3, tables 1 to 7",
@@ -45,19 +49,18 @@ CAMPUS = "shanghaitech_campus"  # the one category of tables 4 and 5
 AVERAGE = "average"  # the category of means over all of `IMAGES`
 
 _WIDE_RESNET50_2 = "95faca4d"  # torchvision's IMAGENET1K_V1: its file's name holds the first of its SHA-256
-_COMMON = {
-    "backbone": "wide_resnet50_2",
-    "protocol": "paper",
-    "levels": [4, 8, 16],
-    "gallery": "nearest",
-    "kappa": 1,
-    "sigma": 4.0,
-}
+_PAPER: Mapping[str, Any] = {  # what the paper states is the default; it matches all levels of its network
+    name: default
+    for kind in (Configuration, Spade)
+    for name, declared, default in declarations(kind)
+    if declared.stated
+} | {"levels": list(Configuration().strides)}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "paper": _COMMON | {"fusion": "concatenate", "distance": "squared", "metric_resolution": 256},
-    "SPADE-pytorch": _COMMON | {"fusion": "average", "distance": "euclidean", "metric_resolution": 224},
-    "SPADE-fast": _COMMON | {"fusion": "average", "distance": "squared", "metric_resolution": 224},
+    "paper": _PAPER,
+    "SPADE-pytorch": {**_PAPER, "fusion": "average", "distance": "euclidean", "metric_resolution": 224},
+    "SPADE-fast": {**_PAPER, "fusion": "average", "metric_resolution": 224},
 }
+_OF_SPADE = {name for name, _, _ in declarations(Spade)}
 _CAMPUS_SETTINGS = {"protocol": "full256", "train_number": 5000, "test_step": 5}
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the method, in tables 6 and 7
     "SPADE 56x56 only": {"levels": [4]},
@@ -78,6 +81,11 @@ class Figure:
     method: str
     k: int | None
     value: float
+
+    @property
+    def column(self) -> str:
+        """The column of the categories table that holds the same of a run."""
+        return "image_rocauc_embedding" if self.metric == "image_rocauc" else self.metric
 
     @property
     def name(self) -> str:
@@ -118,15 +126,22 @@ def published_settings(figure: Figure) -> dict[str, Any]:
 
 
 def other_settings(figure: Figure, run: Mapping[str, Any]) -> list[str]:
-    """Why a figure of SPADE is not comparable with a run, a row of the runs table; empty if it is."""
-    given = {"gallery": "nearest", **json.loads(run.get("layout") or "{}"), **run}  # an older run has none
-    without = "k_gallery" if figure.metric == "image_rocauc" else "k_image"
-    found = [
+    """Why a figure of SPADE is not comparable with a run, a row of the runs table; empty if it is.
+
+    A run by another method has no settings of SPADE: they are null.
+    """
+    given = {**json.loads(run.get("layout") or "{}"), **run}
+    without = {"k_gallery" if figure.metric == "image_rocauc" else "k_image"}
+    found = []
+    if given["gallery"] is None:
+        without = _OF_SPADE
+        found.append(f"the method is {', '.join(run['methods'])}, published with {Spade.name}")
+    found += [
         f"{name} is {_text(given[name])}, published with {_text(value)}"
         for name, value in published_settings(figure).items()
-        if name != without and given[name] != value
+        if name not in without and given[name] != value
     ]
-    if run["backbone"] == "wide_resnet50_2" and not run["weights_sha256"].startswith(_WIDE_RESNET50_2):
+    if run["backbone"] == _PAPER["backbone"] and not run["weights_sha256"].startswith(_WIDE_RESNET50_2):
         found.append("the weights are not torchvision's IMAGENET1K_V1")
     return found
 

@@ -8,19 +8,25 @@ from concurrent.futures import ThreadPoolExecutor
 from storage.results.report_folder import ReportFolder
 from storage.store.location import Location
 from tasks.report.category import write_chapter
+from tasks.report.overview import facts, method_table, reasons, stage_table
 from tasks.report.pages import Pages
 from tasks.report.references import previous, references, warnings
 from tasks.report.source import Source
-from tasks.report.views import stage_table
 
 
-def write_report(store: str, run: str = "latest", output: str | None = None) -> Location:
-    """Write the pages of a published run to `output`, or into its store; the page to open is returned.
+def write_report(
+    store: str, run: str = "latest", output: str | None = None, method: str | None = None
+) -> Location:
+    """Write the pages of one method of a run, its first by default; the page to open is returned.
+
+    They go to `output`, or into the store, where those of another method are overwritten.
 
     Raises:
-        StoreError: no such run, or a folder that cannot be written.
+        StoreError: no such run, it was interrupted, it was not scored by the method, or the folder cannot be
+            written.
+        ConfigurationError: a text that is no method's.
     """
-    source = Source(store, run)
+    source = Source(store, run, method)
     folder = ReportFolder(output or source.store.report(source.run_id), source.run_id)
     pages = Pages(source, folder)
     folder.write("style.css", pages.style())
@@ -34,9 +40,12 @@ def write_report(store: str, run: str = "latest", output: str | None = None) -> 
         "index.html",
         "overview",
         chapters=chapters,
+        reasons={row["category"]: reasons(row, source.metrics) for row in source.categories},
+        methods=method_table(source),
         previous=previous(source),
         references=found,
         warnings=warnings(source, found),
+        facts=facts(source),
         stages=stage_table(source.stages),
         set_aside=source.manifest.excluded(),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 
@@ -12,16 +12,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
+from storage.datasets.manifest import ImageFile
 from storage.results.report_folder import ReportFolder
-from storage.results.schemas import SCORE_RULES
 from tasks.core.pictures.colours import heat_colours
 from tasks.progress import report
-from tasks.report.images import Look, Pictures, colour_scale, write_pictures, write_training
-from tasks.report.matches import Match, matches
+from tasks.report.explanations import Explanations, explain
+from tasks.report.images import Look, Pictures, colour_scale, write_pictures
+from tasks.report.overview import reasons
 from tasks.report.pages import Pages
 from tasks.report.references import published_table
 from tasks.report.source import Row, Source
-from tasks.report.views import ImageView, Neighbor, hardest, image_charts, kinds, pixel_charts, places
+from tasks.report.views import (
+    ImageView,
+    Rules,
+    hardest,
+    image_charts,
+    kinds,
+    pixel_charts,
+    places,
+    rules_of,
+)
 
 GALLERY = 60  # images on a page of all
 HARDEST = 6
@@ -44,38 +54,32 @@ def write_chapter(
         return Chapter(category, "", "")
     name = category["category"]
     prefix = f"{number:02}-{_slug(name)}"
-    part = source.manifest.of(name)
-    entries, scores = part.test(), source.scores(category)
-    look = Look(
-        colour_scale(source, scores, entries, pool), category["pixel_f1_max_threshold"], heat_colours()
-    )
-    pictures = []
-    shown = pool.map(
-        lambda at: write_pictures(source, scores, entries[at], look, folder, prefix, f"{at + 1:04}"),
-        range(len(entries)),
-    )
-    for done, tiles in enumerate(shown, start=1):
-        pictures.append(tiles)
-        report("report", name, done, len(entries))
-    training = {entry.image_id: entry for entry in part.train()}
-    galleries = {
-        entry.image_id: [training[row["neighbor_id"]] for row in source.neighbors[entry.image_id]]
-        for entry in entries
+    part, scores = source.manifest.of(name), source.scores(category)
+    test = part.test()
+    look = Look(colour_scale(source, scores, test, pool), category["pixel_f1_max_threshold"], heat_colours())
+    pictures = _pictures(source, scores, test, look, folder, prefix, pool)
+    explanations = explain(source, category, part, folder, prefix, pool)
+    rules = rules_of(source.images[name])
+    views = _views(source, category, pictures, explanations, rules)
+    order = [*rules][-1]
+    ranked = sorted(views, key=lambda view: view.places[order])
+    shared = {
+        "category": category,
+        "count": len(views),
+        "look": look,
+        "explanations": explanations,
+        "rules": rules,
+        "order": order,
     }
-    near = {entry.image_id: entry for gallery in galleries.values() for entry in gallery}
-    files = write_training(source, list(near.values()), folder, prefix, pool)
-    compared = {image_id: gallery[: category["k_gallery"]] for image_id, gallery in galleries.items()}
-    views = _views(source, category, pictures, files, matches(source, scores, entries, compared, pool))
-    ranked = sorted(views, key=lambda view: view.places["map"])
-    shared = {"category": category, "count": len(views), "look": look}
     pages.write(
         f"{prefix}/index.html",
         "category",
         **shared,
-        image_charts=image_charts(category, [view.row for view in views]),
+        reasons=reasons(category, source.metrics),
+        image_charts=image_charts(category, [view.row for view in views], rules),
         pixel_charts=pixel_charts(_pairs(source, scores, pictures)),
-        kinds=kinds(views, _recalls(source, scores, look, pictures)),
-        hardest={rule: hardest(views, rule, HARDEST) for rule in SCORE_RULES},
+        kinds=kinds(views, _recalls(source, scores, look, pictures), rules),
+        hardest={rule: hardest(views, rule, HARDEST) for rule in rules},
         galleries=-(-len(views) // GALLERY),
         set_aside=part.excluded(),
         notes=[(tiles.entry, note) for tiles in pictures for note in tiles.notes],
@@ -93,51 +97,54 @@ def write_chapter(
         )
     for before, view, after in zip([None, *views], views, [*views[1:], None], strict=False):
         pages.write(f"{prefix}/{view.page}", "image", **shared, view=view, before=before, after=after)
-    best = next((view.pictures.files["map"] for view in ranked if "map" in view.pictures.files), "")
+    files = [view.pictures.files for view in ranked]
+    best = next((of_image[kind] for kind in ("map", "image") for of_image in files if kind in of_image), "")
     return Chapter(category, prefix, f"{prefix}/{best}" if best else "")
 
 
-def _views(
+def _pictures(
     source: Source,
-    category: Row,
-    pictures: Sequence[Pictures],
-    files: Mapping[str, str],
-    found: Mapping[str, list[Match] | str],
+    scores: Scores,
+    test: Sequence[ImageFile],
+    look: Look,
+    folder: ReportFolder,
+    prefix: str,
+    pool: Executor,
+) -> list[Pictures]:
+    """The pictures of test images, written, in the order of the manifest."""
+    pictures = []
+    written = pool.map(
+        lambda at: write_pictures(source, scores, test[at], look, folder, prefix, f"{at + 1:04}"),
+        range(len(test)),
+    )
+    for done, tiles in enumerate(written, start=1):
+        pictures.append(tiles)
+        report("report", tiles.entry.category, done, len(test))
+    return pictures
+
+
+def _views(
+    source: Source, category: Row, pictures: Sequence[Pictures], explanations: Explanations, rules: Rules
 ) -> list[ImageView]:
-    """The test images in the order of the manifest; `files` of the training images by image_id."""
+    """The test images in the order of the manifest."""
     rows = {row["image_id"]: row for row in source.images[category["category"]]}
-    order = places(list(rows.values()))
-    split = f"{category['category']}/train/"
-    views = []
-    for number, tiles in enumerate(pictures, start=1):
-        image_id = tiles.entry.image_id
-        neighbors = [
-            Neighbor(
-                row["rank"],
-                row["neighbor_id"],
-                row["neighbor_id"].removeprefix(split),
-                row["squared_distance"],
-                files[row["neighbor_id"]],
-            )
-            for row in source.neighbors[image_id]
-        ]
-        flagged = _flagged(category, rows[image_id])
-        views.append(
-            ImageView(
-                rows[image_id],
-                f"{number:04}.html",
-                tiles,
-                neighbors,
-                found[image_id],
-                flagged,
-                order[image_id],
-            )
+    order = places(list(rows.values()), rules)
+    return [
+        ImageView(
+            rows[tiles.entry.image_id],
+            f"{number:04}.html",
+            tiles,
+            explanations.neighbors[tiles.entry.image_id],
+            explanations.matches.get(tiles.entry.image_id, []),
+            _flagged(category, rows[tiles.entry.image_id], rules),
+            order[tiles.entry.image_id],
         )
-    return views
+        for number, tiles in enumerate(pictures, start=1)
+    ]
 
 
-def _flagged(category: Row, row: Row) -> dict[str, bool | None]:
-    thresholds = {rule: category[f"image_f1_max_threshold_{rule}"] for rule in SCORE_RULES}
+def _flagged(category: Row, row: Row, rules: Rules) -> dict[str, bool | None]:
+    thresholds = {rule: category[f"image_f1_max_threshold_{rule}"] for rule in rules}
     return {
         rule: None if threshold is None else row[f"score_{rule}"] >= threshold
         for rule, threshold in thresholds.items()

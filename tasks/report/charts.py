@@ -98,7 +98,7 @@ def histogram(
             axes.axvline(value, color=_COLOURS["ink"], linewidth=1.1, linestyle=_DASHED, label=name)
         axes.set(xlabel=xlabel, ylabel="images")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(loc="upper right", fontsize=8)
+        figure.legend(loc="outside upper left", fontsize=8, ncols=3)
         return _svg(figure, title)
 
 

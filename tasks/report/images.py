@@ -32,9 +32,9 @@ class Look:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Files of one test image below its category's folder, None where there is none; `notes` say why.
+    """Files of one test image below its category's folder, by kind; `notes` say what is missing, and why.
 
-    `marked` holds the share of pixels that are predicted anomalous; `truth` the mask (R, R) that the metrics
+    `predicted` is the share of pixels that are predicted anomalous; `truth` the mask (R, R) that the metrics
     use, None for an image without a usable one.
     """
 
@@ -48,13 +48,17 @@ class Pictures:
 def colour_scale(
     source: Source, scores: Scores, entries: Sequence[ImageFile], pool: Executor
 ) -> tuple[float, float]:
-    """Ends of the colour scale: the median of all pixels of the maps, and the value that 0.1 % exceed."""
+    """Ends of the colour scale: the median of all pixels of the maps, and the value that 0.1 % exceed.
+
+    0 and 1 where no map can be read.
+    """
 
     def sample(entry: ImageFile) -> NDArray[np.float32]:
         values = source.anomaly_map(scores, entry)
         return np.zeros(0, np.float32) if isinstance(values, str) else values.ravel()[::_SAMPLE]
 
-    values = np.concatenate([np.zeros(0, np.float32), *pool.map(sample, entries)])
+    parts = list(pool.map(sample, entries)) if source.method.has_map else []
+    values = np.concatenate([np.zeros(0, np.float32), *parts])
     if not len(values):
         return 0.0, 1.0
     low, high = np.quantile(values, [0.5, 0.999])
@@ -72,16 +76,17 @@ def write_pictures(
         files[kind] = f"tiles/{name}-{kind}.jpg"
         folder.write(f"{prefix}/{files[kind]}", encode_jpeg(tile))
 
-    image, values = source.image(entry), source.anomaly_map(scores, entry)
-    truth, outlined = _truths(source, entry, notes)
+    image = source.image(entry)
+    values = source.anomaly_map(scores, entry) if source.method.has_map else None
+    truth, outlined = _truths(source, entry, notes) if source.method.has_map else (None, None)
     notes += [reason for reason in (image, values) if isinstance(reason, str)]
     predicted = None
-    if not isinstance(values, str) and look.threshold is not None:
+    if isinstance(values, np.ndarray) and look.threshold is not None:
         predicted = float((values >= look.threshold).mean())
     if not isinstance(image, str):
         tile = evaluated_area(image, source.preprocessing, TILE)
         write("image", tile)
-        if not isinstance(values, str):
+        if isinstance(values, np.ndarray):
             large = enlarged(values, TILE)
             write("map", heat(tile, large, look.scale, look.colours))
             if look.threshold is not None:

@@ -12,111 +12,127 @@ from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
 from storage.datasets.manifest import ImageFile
-from tasks.core.matching.correspondence import hottest_cell, matched_grids, nearest_patches
+from tasks.core.matching.correspondence import hottest_cell, nearest_patches
+from tasks.core.methods.interface import Correspondence, Method, Query, Training
 from tasks.report.source import Source
 
 Point = tuple[float, float]
+Found = dict[str, list["Match"] | str]
 
 
 @dataclass(frozen=True)
 class Match:
     """A patch and its best match; points are x and y of a patch's centre, shares of the evaluated area.
 
-    `cell` is a patch's side as such a share, `strides` of the levels that were compared.
+    `cell` is a patch's side as such a share, `strides` of the levels that were compared, `training` the image
+    that the match is in.
     """
 
     strides: tuple[int, ...]
     cell: float
     at: Point
-    neighbor: ImageFile
+    training: ImageFile
     there: Point
     squared_distance: float
 
 
 @dataclass(frozen=True)
-class _Query:
-    """The most anomalous patch of a test image on each matched grid: cells, grids' shapes, vectors (C,)."""
+class _Asked:
+    """The most anomalous patch of a test image on each matched grid: cells, grids' shapes, vectors (C,).
+
+    `compared` are the positions of the training images whose patches compete.
+    """
 
     cells: list[tuple[int, int]]
     shapes: list[tuple[int, int]]
     vectors: list[NDArray[np.float32]]
+    compared: Sequence[int]
 
 
 def matches(
     source: Source,
     scores: Scores,
-    entries: Sequence[ImageFile],
-    galleries: Mapping[str, Sequence[ImageFile]],
+    test: Sequence[ImageFile],
+    train: Sequence[ImageFile],
+    method: Method,
     pool: Executor,
-) -> dict[str, list[Match] | str]:
+) -> Found:
     """The matches of each test image by image_id, one a matched grid; or why there are none.
 
-    `galleries` gives the training images that each test image was compared with. One training image a thread
-    is in memory at a time.
+    `method` is a settled one that has a correspondence. One training image a thread is in memory at a time.
     """
-    asked = pool.map(lambda entry: _query(source, scores, entry), entries)
-    prepared = {entry.image_id: query for entry, query in zip(entries, asked, strict=True)}
-    found: dict[str, list[Match] | str] = {
-        name: query if isinstance(query, str) else [] for name, query in prepared.items()
-    }
-    queries = {name: query for name, query in prepared.items() if not isinstance(query, str)}
-    askers: dict[str, list[str]] = defaultdict(list)
-    training = {entry.image_id: entry for name in queries for entry in galleries[name]}
-    for name in queries:
-        for entry in galleries[name]:
-            askers[entry.image_id].append(name)
+    training, correspondence = source.training(train), method.correspondence
+    if isinstance(training, str) or correspondence is None:
+        return {entry.image_id: str(training) for entry in test}
+    answered = pool.map(lambda entry: _asked(source, scores, entry, method, training), test)
+    found: Found = {}
+    asked: dict[str, _Asked] = {}
+    for entry, answer in zip(test, answered, strict=True):
+        if isinstance(answer, str):
+            found[entry.image_id] = answer
+        else:
+            found[entry.image_id], asked[entry.image_id] = [], answer
+    askers: dict[int, list[str]] = defaultdict(list)
+    for image_id, question in asked.items():
+        for position in question.compared:
+            askers[position].append(image_id)
     answers = pool.map(
-        lambda entry: _answers(source, entry, {name: queries[name] for name in askers[entry.image_id]}),
-        training.values(),
+        lambda position: _answers(
+            source, train[position], {name: asked[name] for name in askers[position]}, correspondence
+        ),
+        askers,
     )
-    for answer in answers:
-        for name, offered in answer.items():
-            found[name] = _better(found[name], offered)
+    for of_image in answers:
+        for image_id, offered in of_image.items():
+            found[image_id] = _better(found[image_id], offered)
     return found
 
 
-def _query(source: Source, scores: Scores, entry: ImageFile) -> _Query | str:
-    values, pyramid = source.anomaly_map(scores, entry), source.pyramid(entry)
-    for reason in (values, pyramid):
-        if isinstance(reason, str):
-            return reason
-    grids = _grids(source, pyramid)  # type: ignore[arg-type]  # a text was returned above
+def _asked(
+    source: Source, scores: Scores, entry: ImageFile, method: Method, training: Training
+) -> _Asked | str:
+    correspondence = method.correspondence
+    assert correspondence is not None
+    values, embedding = source.anomaly_map(scores, entry), source.embedding(entry)
+    pyramid = source.pyramid(entry, correspondence.levels)
+    if isinstance(values, str):
+        return values
+    if isinstance(embedding, str) or isinstance(pyramid, str):
+        return str(embedding if isinstance(embedding, str) else pyramid)
+    query = Query(embedding, pyramid, entry.key)
+    _, near = training.nearest(query, method.neighbor_count)
+    grids = correspondence.grids(pyramid)
     shapes = [(grid.shape[0], grid.shape[1]) for grid in grids]
-    cells = [hottest_cell(values, shape) for shape in shapes]  # type: ignore[arg-type]
-    return _Query(cells, shapes, [grid[cell] for grid, cell in zip(grids, cells, strict=True)])
+    cells = [hottest_cell(values, shape) for shape in shapes]
+    vectors = [grid[cell] for grid, cell in zip(grids, cells, strict=True)]
+    return _Asked(cells, shapes, vectors, correspondence.compared(query, training, near.tolist()))
 
 
-def _answers(source: Source, entry: ImageFile, queries: Mapping[str, _Query]) -> dict[str, list[Match] | str]:
-    """The best matches of some queries within one training image."""
-    pyramid = source.pyramid(entry)
+def _answers(
+    source: Source, entry: ImageFile, asked: Mapping[str, _Asked], correspondence: Correspondence
+) -> Found:
+    """The best matches of some patches within one training image."""
+    pyramid = source.pyramid(entry, correspondence.levels)
     if isinstance(pyramid, str):
-        return dict.fromkeys(queries, pyramid)
-    found: dict[str, list[Match] | str] = {}
-    levels = source.configuration.levels
-    strides = [levels] if source.configuration.fusion == "concatenate" else [(stride,) for stride in levels]
-    for number, grid in enumerate(_grids(source, pyramid)):
-        vectors = np.stack([query.vectors[number] for query in queries.values()])
+        return dict.fromkeys(asked, pyramid)
+    listed: dict[str, list[Match]] = {image_id: [] for image_id in asked}
+    levels = correspondence.grid_levels()
+    for number, grid in enumerate(correspondence.grids(pyramid)):
+        vectors = np.stack([question.vectors[number] for question in asked.values()])
         squared, cells = nearest_patches(vectors, grid)
-        for (name, query), distance, cell in zip(queries.items(), squared, cells, strict=True):
-            shape = query.shapes[number]
-            listed = found.setdefault(name, [])
-            assert isinstance(listed, list)
-            listed.append(
+        for (image_id, question), distance, cell in zip(asked.items(), squared, cells, strict=True):
+            shape = question.shapes[number]
+            listed[image_id].append(
                 Match(
-                    tuple(strides[number]),
+                    levels[number],
                     1 / shape[1],
-                    _point(query.cells[number], shape),
+                    _point(question.cells[number], shape),
                     entry,
                     _point((int(cell[0]), int(cell[1])), shape),
                     float(distance),
                 )
             )
-    return found
-
-
-def _grids(source: Source, pyramid: list[NDArray[np.generic]]) -> list[NDArray[np.float32]]:
-    settings = source.configuration
-    return matched_grids(pyramid, settings.fusion, settings.upsampling)
+    return dict(listed)
 
 
 def _better(known: list[Match] | str, offered: list[Match] | str) -> list[Match] | str:

@@ -9,15 +9,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from storage.datasets.manifest import ImageFile
+from storage.results.metrics import BY_NAME, SHOWN
 from storage.results.report_folder import ReportFolder
 from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import PREDICTED, TRUTH
 from tasks.paper.figures import SOURCES
 from tasks.report.images import TILE
-from tasks.report.references import METHODS, SHOWN
+from tasks.report.references import PUBLISHED_BY
 from tasks.report.source import Row, Source
-from tasks.report.views import RULES
 
 _NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _STOPS = 9  # of the legend's gradient
@@ -47,9 +47,10 @@ class Pages:
         self._environment.globals |= {
             "source": source,
             "run": source.run,
-            "metrics": SHOWN,
-            "method_names": METHODS,
-            "rules": RULES,
+            "metrics": source.metrics,
+            "all_metrics": SHOWN,
+            "published_by": PUBLISHED_BY,
+            "reason": lambda row, name: BY_NAME[name].reason(row),
             "sources": SOURCES,
             "tile": TILE,
             "interval": interval,
@@ -75,7 +76,7 @@ def metric(value: float | None) -> str:
 
 def interval(row: Row, name: str) -> Markup:
     """A metric of a categories row, with its interval where the table has one."""
-    low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+    low, high = row.get(BY_NAME[name].low), row.get(BY_NAME[name].high)
     if row.get(name) is None or low is None or high is None:
         return escape(metric(row.get(name)))
     return Markup('{} <span class="interval">{}{}{}</span>').format(

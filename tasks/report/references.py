@@ -4,27 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from tasks.paper.figures import IMAGES, Figure, other_images, other_settings, published
+from storage.results.metrics import BY_NAME, SHOWN
+from storage.results.reader import INTERRUPTED
+from tasks.core.methods.spade import Spade
+from tasks.paper.figures import AVERAGE, IMAGES, Figure, other_images, other_settings, published
 from tasks.report.source import Row, Source
+from tasks.run.tables import RUN, setting_values
 
-SHOWN: Mapping[str, str] = {
-    "image_rocauc_embedding": "image ROCAUC",
-    "image_rocauc_map": "image ROCAUC by the map",
-    "pixel_rocauc": "pixel ROCAUC",
-    "pro": "PRO",
-    "pixel_average_precision": "pixel average precision",
-}
-_PUBLISHED = {"image_rocauc": "image_rocauc_embedding", "pixel_rocauc": "pixel_rocauc", "pro": "pro"}
-METHODS: Mapping[str, str] = {
+PUBLISHED_BY: Mapping[str, str] = {  # methods of published figures: who measured them
     "SPADE": "paper",
     "SPADE-pytorch": "SPADE-pytorch",
     "SPADE-fast": "SPADE-fast",
 }
-_SETTINGS = (
-    *("backbone", "weights_sha256", "protocol", "levels", "k_image", "k_gallery", "kappa", "fusion"),
-    *("upsampling", "distance", "sigma", "metric_resolution", "dtype", "precision"),
-)
+_WEIGHTS = {"weights": "weights_sha256"}  # a file may lie anywhere: its content counts
+_SETTINGS = [  # those of the method are in its label
+    _WEIGHTS.get(column.name, column.name)
+    for column in RUN
+    if column.metadata.get(b"setting") in (b"features", b"maps")
+]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Previous:
 
 @dataclass(frozen=True)
 class Reference:
-    """A category and metric of the run beside published values, a figure or None for each method."""
+    """A category and metric of the run beside published values: a figure or None by its method."""
 
     category: str
     metric: str
@@ -47,8 +46,17 @@ class Reference:
 
 
 def previous(source: Source) -> Previous | None:
-    """The last earlier run on the dataset, with the same settings if there is one; None for the first."""
-    runs = [row for row in source.results.rows("runs") if row["dataset"] == source.run["dataset"]]
+    """The last earlier run of the dataset by the method, with the same settings if there is one.
+
+    None where there is none; a run that was interrupted has nothing to compare with.
+    """
+    runs = [
+        row
+        for row in source.results.rows("runs")
+        if row["dataset"] == source.run["dataset"]
+        and row["status"] != INTERRUPTED
+        and source.label in row["methods"]
+    ]
     earlier = runs[: next(at for at, row in enumerate(runs) if row["run"] == source.run_id)]
     if not earlier:
         return None
@@ -59,11 +67,11 @@ def previous(source: Source) -> Previous | None:
     ]
     if before["data_digest"] != source.run["data_digest"]:
         found.append("the images, labels or masks are not the same")
-    old = {row["category"]: row for row in source.results.rows("categories", before["run"], source.method)}
+    old = {row["category"]: row for row in source.results.rows("categories", before["run"], source.label)}
     rows = []
     for row in source.categories:
         if row["category"] in old:
-            pairs = {name: (old[row["category"]].get(name), row.get(name)) for name in SHOWN}
+            pairs = {name: (old[row["category"]].get(name), row.get(name)) for name in source.metrics}
             rows.append({"category": row["category"], "pairs": pairs})
     return Previous(before, found, rows)
 
@@ -73,10 +81,10 @@ def references(source: Source) -> list[Reference]:
     found = []
     rows = [row for row in source.categories if row["status"] == "ok" and row["category"] in IMAGES]
     for row in rows:
-        found += _references(row["category"], row, source.run)
+        found += _references(row["category"], row, source)
     if {row["category"] for row in rows} == set(IMAGES) == {row["category"] for row in source.categories}:
         means = {name: row["mean"] for name, row in source.summary.items()}
-        found += _references("average", means, source.run)
+        found += _references(AVERAGE, means, source)
     return found
 
 
@@ -94,18 +102,20 @@ def published_table(category: str) -> PublishedTable | None:
         return None
     rows: dict[str, dict[str, float]] = {}
     for figure in published(category):
-        rows.setdefault(figure.name, {})[_PUBLISHED[figure.metric]] = figure.value
-    return PublishedTable({name: SHOWN[name] for name in _PUBLISHED.values()}, rows)
+        rows.setdefault(figure.name, {})[figure.column] = figure.value
+    columns = dict.fromkeys(figure.column for figure in published(category))
+    return PublishedTable({name: SHOWN[name] for name in SHOWN if name in columns}, rows)
 
 
 def warnings(source: Source, found: list[Reference]) -> dict[str, list[str]]:
-    """Why published values are not comparable: by method, and by category for other images."""
-    reasons: dict[str, list[str]] = {method: [] for method in METHODS}
+    """Why published values are not comparable: by who measured them, and by category for other images."""
+    run = _as_shown(source)
+    reasons: dict[str, list[str]] = {name: [] for name in PUBLISHED_BY.values()}
     for reference in found:
         for method, figure in reference.figures.items():
-            for reason in other_settings(figure, source.run) if figure else ():
-                if reason not in reasons[method]:
-                    reasons[method].append(reason)
+            listed = reasons[PUBLISHED_BY[method]]
+            found_here = other_settings(figure, run) if figure else []
+            listed += [reason for reason in found_here if reason not in listed]
     compared = {reference.category for reference in found}
     for row in source.categories:
         images = other_images(row) if row["category"] in compared else None
@@ -114,14 +124,23 @@ def warnings(source: Source, found: list[Reference]) -> dict[str, list[str]]:
     return {name: listed for name, listed in reasons.items() if listed}
 
 
-def _references(name: str, row: Row, run: Row) -> list[Reference]:
+def _as_shown(source: Source) -> dict[str, Any]:
+    """The run's row, as if it had the shown method alone: SPADE's settings are null where that is another."""
+    spade = [method for method in (source.method,) if isinstance(method, Spade)]
+    none = dict.fromkeys(column.name for column in RUN if column.metadata.get(b"setting") == b"method")
+    return {**source.run, **none, **setting_values(source.configuration, spade), "methods": [source.label]}
+
+
+def _references(name: str, row: Row, source: Source) -> list[Reference]:
     figures = published(name)
+    spade = source.method if isinstance(source.method, Spade) else Spade()
     found = []
-    for metric, column in _PUBLISHED.items():
-        k = run["k_image" if metric == "image_rocauc" else "k_gallery"]
+    for column in dict.fromkeys(figure.column for figure in figures):
+        k = spade.k_image if BY_NAME[column].level == "image" else spade.k_gallery
+        of_metric = [figure for figure in figures if figure.column == column]
         chosen = {
-            method: _nearest([f for f in figures if (f.method, f.metric) == (method, metric)], k)
-            for method in METHODS
+            method: _nearest([figure for figure in of_metric if figure.method == method], k)
+            for method in PUBLISHED_BY
         }
         if row.get(column) is not None and any(chosen.values()):
             found.append(Reference(name, column, row[column], chosen))

@@ -15,34 +15,53 @@ from storage.computed.scores import Scores
 from storage.datasets.dataset import Dataset, read_image, read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile, Manifest
-from storage.errors import StoreError
+from storage.errors import StoreError, UnreachableStoreError
+from storage.results.metrics import METRICS
 from storage.results.reader import Results
 from storage.store.store import Store
 from tasks.core.config import Configuration
+from tasks.core.methods.interface import Method, Training
+from tasks.core.methods.registry import parse_method
 from tasks.core.networks.traits import Preprocessing
+from tasks.run.tables import configuration_of
 
 Row = Mapping[str, Any]
+NO_FEATURES = "the features are no longer in the store: evaluate the dataset again"
+NO_MAP = "the anomaly map is no longer in the store: evaluate the dataset again"
 
 
 class Source:
-    """A published run. Its files may be gone since: what reads them returns the reason as a text."""
+    """A published run, as one of its methods scored it.
 
-    def __init__(self, store: str, run: str) -> None:
-        """Open a run by its id, or "latest"; StoreError if there is none."""
+    Its files may be gone since: what reads them returns the reason as a text.
+    """
+
+    def __init__(self, store: str, run: str, method: str | None = None) -> None:
+        """Open a run by its id, or "latest", and one of its methods, or its first.
+
+        Raises:
+            StoreError: no such run, it was interrupted, or it was not scored by the method.
+            ConfigurationError: a text that is no method's.
+        """
         self.results = Results(store)
         self.store = Store.open(store)
         self.run_id = self.results.resolve(run)
         self.run: Row = self.results.rows("run", self.run_id)[0]
-        self.method = self.results.main_method(self.run_id)
-        self.categories: Sequence[Row] = self.results.rows("categories", self.run_id, self.method)
+        self.every_category: Sequence[Row] = self.results.rows("categories", self.run_id)
+        named = None if method is None else parse_method(method).label
+        self.label = self.results.method(self.run_id, named)
+        self.method: Method = parse_method(self.label)
+        self.categories = [row for row in self.every_category if row["method"] == self.label]
         self.stages: Sequence[Row] = self.results.rows("stages", self.run_id)
 
     @cached_property
     def configuration(self) -> Configuration:
-        """The run's settings, as far as they say what was evaluated and how."""
-        names = ("backbone", "protocol", "k_image", "k_gallery", "kappa", "fusion", "upsampling", "distance")
-        settings = {name: self.run[name] for name in (*names, "sigma", "metric_resolution")}
-        return Configuration(levels=tuple(self.run["levels"]), **settings)
+        """What the run's methods have in common."""
+        return configuration_of(self.run)
+
+    def settled(self, images: int | None = None) -> Method:
+        """The method with all that it left open settled; K for that many training images."""
+        return self.method.settled(self.configuration.grids, images)
 
     @property
     def preprocessing(self) -> Preprocessing:
@@ -50,9 +69,26 @@ class Source:
         return self.configuration.preprocessing
 
     @cached_property
+    def metrics(self) -> dict[str, str]:
+        """Titles of the shown metrics that the method can have, by column."""
+        return {
+            metric.name: metric.title
+            for metric in METRICS
+            if metric.shown and (self.method.has_map or metric.rule == "embedding")
+        }
+
+    @cached_property
+    def summaries(self) -> dict[str, dict[str, Row]]:
+        """Averages over the categories, by method and metric."""
+        found: dict[str, dict[str, Row]] = defaultdict(dict)
+        for row in self.results.rows("summary", self.run_id):
+            found[row["method"]][row["metric"]] = row
+        return dict(found)
+
+    @property
     def summary(self) -> dict[str, Row]:
         """Averages over the categories, by metric."""
-        return {row["metric"]: row for row in self.results.rows("summary", self.run_id, self.method)}
+        return self.summaries[self.label]
 
     @cached_property
     def manifest(self) -> Manifest:
@@ -64,14 +100,14 @@ class Source:
 
     @cached_property
     def images(self) -> dict[str, list[Row]]:
-        """Scored test images of each category, by image_id."""
-        rows = self.results.rows("images", self.run_id, self.method)
+        """Scored test images of each category."""
+        rows = self.results.rows("images", self.run_id, self.label)
         return _by([row for row in rows if row["score_key"] is not None], "category")
 
     @cached_property
     def neighbors(self) -> dict[str, list[Row]]:
-        """Training images near each test image, nearest first."""
-        return _by(self.results.rows("neighbors", self.run_id), "image_id")
+        """Training images near each test image, nearest first, by image_id; empty if none are named."""
+        return _by(self.results.rows("neighbors", self.run_id, self.label), "image_id")
 
     def scores(self, category: Row) -> Scores:
         """The scores of a row of the categories table."""
@@ -79,8 +115,39 @@ class Source:
 
     @cached_property
     def features(self) -> Features:
-        """The features that the run matched."""
+        """The features that the run scored from."""
         return Features(self.store, self.run["feature_key"])
+
+    def training(self, entries: Sequence[ImageFile]) -> Training | str:
+        """Embeddings and keys of a category's training images, or why they cannot be read."""
+        keys = [entry.key for entry in entries]
+        embeddings = self._embeddings(keys)
+        if isinstance(embeddings, str):
+            return embeddings
+        return Training(embeddings, lambda _: (), keys=keys)
+
+    def embedding(self, entry: ImageFile) -> NDArray[np.float32] | str:
+        """The embedding (D,) of an image, or why it cannot be read."""
+        found = self._embeddings([entry.key])
+        return found if isinstance(found, str) else found[0]
+
+    def pyramid(self, entry: ImageFile, strides: Sequence[int]) -> list[NDArray[Any]] | str:
+        """The levels (H, W, C) of an image at `strides`, or why they cannot be read."""
+        try:
+            return self.features.pyramid(entry.key, strides)
+        except UnreachableStoreError:
+            raise
+        except (KeyError, StoreError):
+            return NO_FEATURES
+
+    def anomaly_map(self, scores: Scores, entry: ImageFile) -> NDArray[np.float32] | str:
+        """The anomaly map (R, R) of a test image by a method that has maps, or why it cannot be shown."""
+        try:
+            return scores.anomaly_map(entry.key)
+        except UnreachableStoreError:
+            raise
+        except (KeyError, StoreError):
+            return NO_MAP
 
     def image(self, entry: ImageFile) -> NDArray[np.uint8] | str:
         """An image (H, W, 3), or why it cannot be shown."""
@@ -96,19 +163,13 @@ class Source:
         except UnreadableImageError as error:
             return _since(error)
 
-    def anomaly_map(self, scores: Scores, entry: ImageFile) -> NDArray[np.float32] | str:
-        """The anomaly map (R, R) of a test image, or why it cannot be shown."""
+    def _embeddings(self, keys: Sequence[str]) -> NDArray[np.float32] | str:
         try:
-            return scores.anomaly_map(entry.key)
+            return self.features.embeddings(keys)
+        except UnreachableStoreError:
+            raise
         except (KeyError, StoreError):
-            return "the anomaly map is no longer in the store: evaluate the dataset again"
-
-    def pyramid(self, entry: ImageFile) -> list[NDArray[Any]] | str:
-        """The matched levels (H, W, C) of an image, or why they cannot be read."""
-        try:
-            return self.features.pyramid(entry.key, self.configuration.levels)
-        except (KeyError, StoreError):
-            return "the features are no longer in the store: evaluate the dataset again"
+            return NO_FEATURES
 
 
 def _by(rows: Sequence[Row], name: str) -> dict[str, list[Row]]:

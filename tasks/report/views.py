@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,26 +10,20 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from storage.datasets.manifest import ImageFile
-from storage.results.schemas import SCORE_RULES
+from storage.results.metrics import SCORE_RULES
 from tasks.core.metrics.curves import pro_curve, roc_curve
 from tasks.core.metrics.ranking import Ranking, pixel_ranking
 from tasks.report.charts import Line, histogram, rates
+from tasks.report.explanations import MatchView, Neighbor
 from tasks.report.images import Pictures
-from tasks.report.matches import Match
 from tasks.report.source import Row
 
-RULES = {"embedding": "embedding", "map": "anomaly map"}
-
-
-@dataclass(frozen=True)
-class Neighbor:
-    """A training image near a test image; `name` below its split, `file` "" where it is gone."""
-
-    rank: int
-    image_id: str
-    name: str
-    squared_distance: float
-    file: str
+RULES = {"embedding": "image score", "map": "anomaly map"}
+_HISTOGRAMS = {  # of each rule: title and unit
+    "embedding": ("Histogram of image scores", "image score"),
+    "map": ("Histogram of scores by the anomaly map", "mean of the highest 1 % of the map"),
+}
+Rules = Mapping[str, str]  # those that a method's images are scored by, and what they are called
 
 
 @dataclass(frozen=True)
@@ -44,7 +38,7 @@ class ImageView:
     page: str
     pictures: Pictures
     neighbors: list[Neighbor]
-    matches: list[Match] | str
+    matches: list[MatchView] | str
     flagged: dict[str, bool | None]
     places: dict[str, int]
 
@@ -78,24 +72,29 @@ class Kind:
     pixels_found: float | None
 
 
-def image_charts(category: Row, images: Sequence[Row]) -> dict[str, list[Markup]]:
-    """`roc`: one chart of both rules, if it is defined; `scores`: a histogram a rule, with its threshold."""
+def rules_of(images: Sequence[Row]) -> Rules:
+    """The rules that images were scored by, given their rows."""
+    return {
+        rule: RULES[rule] for rule in SCORE_RULES if all(row[f"score_{rule}"] is not None for row in images)
+    }
+
+
+def image_charts(category: Row, images: Sequence[Row], rules: Rules) -> dict[str, list[Markup]]:
+    """`roc`: one chart of all rules, if it is defined; `scores`: a histogram a rule, with its threshold."""
     anomalous = np.array([row["anomalous"] for row in images], dtype=bool)
-    scores = {rule: np.array([row[f"score_{rule}"] for row in images]) for rule in SCORE_RULES}
+    scores = {rule: np.array([row[f"score_{rule}"] for row in images]) for rule in rules}
     roc, histograms = [], []
     if anomalous.any() and not anomalous.all():
         lines = []
         for rule, values in scores.items():
             ranking = Ranking.of(values[~anomalous], values[anomalous])
-            lines.append(Line(f"{RULES[rule]}, {ranking.rocauc():.3f}", roc_curve(ranking)))
+            lines.append(Line(f"{rules[rule]}, {ranking.rocauc():.3f}", roc_curve(ranking)))
         roc.append(rates(lines, "ROC curve of images", "true-positive rate"))
     for rule, values in scores.items():
         threshold = category[f"image_f1_max_threshold_{rule}"]
         thresholds = [] if threshold is None else [("F1-max, chosen on the test set", threshold)]
-        title = f"Histogram of image scores by the {RULES[rule]}"
-        histograms.append(
-            histogram(values[~anomalous], values[anomalous], thresholds, title, f"score by the {RULES[rule]}")
-        )
+        title, unit = _HISTOGRAMS[rule]
+        histograms.append(histogram(values[~anomalous], values[anomalous], thresholds, title, unit))
     return {"roc": roc, "scores": histograms}
 
 
@@ -113,7 +112,7 @@ def pixel_charts(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]])
     ]
 
 
-def kinds(views: Sequence[ImageView], recalls: dict[str, float]) -> list[Kind]:
+def kinds(views: Sequence[ImageView], recalls: Mapping[str, float], rules: Rules) -> list[Kind]:
     """Results by kind of defect, normal images first; `recalls` gives the pixels found of an image."""
     normal = [view for view in views if not view.entry.anomalous]
     found = []
@@ -124,8 +123,8 @@ def kinds(views: Sequence[ImageView], recalls: dict[str, float]) -> list[Kind]:
             Kind(
                 name,
                 len(of_kind),
-                {rule: _flagged(of_kind, rule) for rule in SCORE_RULES},
-                {rule: _rocauc(normal, of_kind, rule) for rule in SCORE_RULES},
+                {rule: _flagged(of_kind, rule) for rule in rules},
+                {rule: _rocauc(normal, of_kind, rule) for rule in rules},
                 float(np.mean(shares)) if shares else None,
             )
         )
@@ -141,26 +140,10 @@ def hardest(views: Sequence[ImageView], rule: str, count: int) -> dict[str, list
     }
 
 
-@dataclass(frozen=True)
-class StageTable:
-    """Steps in their order, and rows of the stages table by category (None: the whole dataset) and step."""
-
-    steps: list[str]
-    rows: dict[str | None, dict[str, Row]]
-
-
-def stage_table(stages: Sequence[Row]) -> StageTable:
-    """The stages of a run, a row a category."""
-    rows: dict[str | None, dict[str, Row]] = {}
-    for stage in stages:
-        rows.setdefault(stage["category"], {})[stage["step"]] = stage
-    return StageTable(list(dict.fromkeys(stage["step"] for stage in stages)), rows)
-
-
-def places(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
+def places(rows: Sequence[Row], rules: Rules) -> dict[str, dict[str, int]]:
     """Each image's place by rule, 1 for the highest score, by image_id."""
     found: dict[str, dict[str, int]] = {row["image_id"]: {} for row in rows}
-    for rule in SCORE_RULES:
+    for rule in rules:
         for place, row in enumerate(sorted(rows, key=lambda row: -row[f"score_{rule}"]), start=1):
             found[row["image_id"]][rule] = place
     return found

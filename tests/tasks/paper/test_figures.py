@@ -14,6 +14,7 @@ from tasks.paper.figures import (
     other_images,
     other_settings,
     published,
+    published_settings,
 )
 
 RUN: dict[str, Any] = {
@@ -77,6 +78,23 @@ def test_a_run_with_other_settings_is_not_comparable(change: dict[str, Any], rea
     pro = figure("bottle", "SPADE", "pro")
     assert other_settings(pro, RUN) == []
     assert other_settings(pro, RUN | change) == [reason]
+
+
+def test_a_run_by_another_method_is_told_so_and_compared_in_what_they_share() -> None:
+    of_spade = {"levels", "gallery", "k_image", "k_gallery", "kappa", "fusion", "distance"}
+    run = RUN | dict.fromkeys(of_spade) | {"methods": ["padim"], "sigma": 1.0}
+    for metric in ("image_rocauc", "pixel_rocauc"):
+        assert other_settings(figure("grid", "SPADE-fast", metric, 50), run) == [
+            "the method is padim, published with spade",
+            "sigma is 1.0, published with 4.0",
+            "metric_resolution is 256, published with 224",
+        ]
+
+
+def test_the_papers_settings_are_the_defaults_that_it_states() -> None:
+    published = published_settings(figure("bottle", "SPADE", "pro"))
+    assert published == {name: RUN[name] for name in published}
+    assert published.keys() == RUN.keys() - {"weights_sha256"}
 
 
 def test_the_k_that_matters_is_that_of_the_metric() -> None:

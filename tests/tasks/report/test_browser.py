@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
-CONFIGURATION = Configuration(backbone="tf_efficientnet_lite0", k_image=5, k_gallery=5, upsampling="nearest")
+CONFIGURATION = Configuration(backbone="tf_efficientnet_lite0")
+SPADE = "spade(k_image={}, k_gallery=5, upsampling='nearest')"
 LOOKS: list[tuple[Literal["light", "dark"], int]] = [
     ("light", 1280),
     ("dark", 1280),
@@ -102,7 +102,7 @@ def shortcomings(page: Page, width: int) -> list[str]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("demo") / "store"
     root = draw_dataset(Store.open(store, create=True))
-    evaluate(str(root), str(store), CONFIGURATION)
+    evaluate(str(root), str(store), CONFIGURATION, methods=[SPADE.format(5), "dn2"])
     return Path(str(write_report(str(store))))
 
 
@@ -118,8 +118,8 @@ def test_the_demo_opens_from_disk(
 
 def test_bottle_opens_from_disk(browser: Browser, shared_data: Path, tmp_path: Path) -> None:
     store = tmp_path / "store"
-    settings = replace(CONFIGURATION, k_image=50)
-    evaluate(str(shared_data / "mvtec"), str(store), settings, categories=["bottle"])
+    methods = [SPADE.format(50)]
+    evaluate(str(shared_data / "mvtec"), str(store), CONFIGURATION, ["bottle"], methods=methods)
     report = Path(str(write_report(str(store))))
     for scheme, width in LOOKS:
         assert click_through(browser, report, scheme, width)[1] == "bottle · SPADE"

@@ -6,27 +6,27 @@ import os
 import re
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
+from errno import ENOSPC
 from pathlib import Path
 from typing import Any
-from urllib.parse import urldefrag
 
 import numpy as np
 import pytest
+from pages import Links, check_references, page_of, text
 from PIL import Image
 from tiny import write_category, write_image
 
-from flows.evaluate import IncompleteRunError, evaluate
+from flows.evaluate import IncompleteRunError
 from storage.errors import StoreError
+from storage.results.metrics import SHOWN
 from storage.results.reader import Results
 from storage.results.schemas import CATEGORIES
-from tasks.core.config import Configuration
+from storage.store.files import Files
+from storage.store.location import Location
 from tasks.report.build import write_report
-from tasks.report.references import SHOWN
 
-pytestmark = pytest.mark.usefixtures("prefect_server")
+from .conftest import Evaluate
 
-Settings = Callable[..., Configuration]
 ODD = "größe <b>2"
 
 
@@ -42,10 +42,10 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(dataset: Path, settings: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(dataset: Path, run: Evaluate, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store with one run, not to be changed."""
     store = tmp_path_factory.mktemp("finished") / "store"
-    evaluate(str(dataset), str(store), settings(), run_id="first")
+    run(dataset, store, "first")
     return store
 
 
@@ -58,62 +58,16 @@ def pages(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def copied(dataset: Path, finished: Path, tmp_path: Path, settings: Settings) -> tuple[Path, Path]:
+def copied(dataset: Path, finished: Path, tmp_path: Path, run: Evaluate) -> tuple[Path, Path]:
     """A dataset and a store with a run on it, to be changed."""
     root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
     store = Path(shutil.copytree(finished, tmp_path / "store"))
-    evaluate(str(root), str(store), settings(), run_id="second")
+    run(root, store, "second")
     return root, store
 
 
-class Links(HTMLParser):
-    """Everything that a page refers to, and its text."""
-
-    def __init__(self, page: Path) -> None:
-        super().__init__()
-        self.found: list[str] = []
-        self.pictures = 0
-        self.nameless = 0
-        self.text = ""
-        self.feed(page.read_text(encoding="utf-8"))
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = dict(attrs)
-        if tag == "img":
-            self.pictures += 1
-            self.nameless += not given.get("alt")
-        assert tag != "script"
-        assert not any(name.startswith("on") for name in given)
-        self.found += [given[name] or "" for name in ("href", "src", "xlink:href") if name in given]
-
-    def handle_data(self, data: str) -> None:
-        self.text += f" {data}"
-
-
-def text(page: Path) -> str:
-    return re.sub(r" (?=[,.;)])", "", re.sub(r"\s+", " ", Links(page).text))
-
-
-def page_of(folder: Path, name: str) -> Path:
-    """The page of a test image, by the end of its title."""
-    titled = [page for page in folder.glob("0*.html") if f": {name} · SPADE" in text(page)]
-    assert len(titled) == 1
-    return titled[0]
-
-
 def test_every_reference_is_relative_and_leads_to_a_file(pages: Path) -> None:
-    seen = set()
-    for page in pages.rglob("*.html"):
-        links = Links(page)
-        assert links.nameless == 0
-        for link in links.found:
-            target = urldefrag(link).url
-            if target and not link.startswith(("data:,", "#")):
-                assert not re.match(r"[a-z]+:|/", link)
-                assert (page.parent / target).is_file(), (page, link)
-                seen.add((page.parent / target).resolve())
-    written = {path.resolve() for path in pages.rglob("*") if path.is_file()}
-    assert {path.name for path in written - seen} == {"spade-report.json"}
+    check_references(pages)
 
 
 def test_the_overview_has_every_metric_of_the_tables(pages: Path, finished: Path) -> None:
@@ -122,14 +76,14 @@ def test_the_overview_has_every_metric_of_the_tables(pages: Path, finished: Path
     for row in results.rows("categories"):
         for name in SHOWN:
             assert f"{row[name]:.3f}" in shown
-    run = results.rows("runs")[0]
+    record = results.rows("runs")[0]
     for name in ("run", "backbone", "data_digest", "weights_sha256", "feature_key", "fingerprint", "root"):
-        assert str(run[name]) in shown
-    for name, version in run["versions"].items():
+        assert str(record[name]) in shown
+    for name, version in record["versions"].items():
         assert f"{name} {version}" in shown
-    assert f"{run['finished'].isoformat(sep=' ', timespec='seconds')}" in shown
+    assert f"{record['finished'].isoformat(sep=' ', timespec='seconds')}" in shown
     assert "+00:00" in shown
-    assert "This is the first run on tiny in this store." in shown
+    assert "This is the first run on tiny by spade(k_image=3, k_gallery=2) in this store." in shown
     assert "No category of this run has the name of one of MVTec AD" in shown
     assert "Every file of the dataset was used." in shown
 
@@ -187,18 +141,18 @@ def test_a_report_lies_in_the_store_by_default(copied: tuple[Path, Path]) -> Non
 
 
 def test_the_previous_run_is_compared_and_what_differs_is_said(
-    copied: tuple[Path, Path], settings: Settings
+    copied: tuple[Path, Path], run: Evaluate
 ) -> None:
     root, store = copied
     shown = text(Path(str(write_report(str(store), "second"))))
     assert "Run first, finished" in shown
     assert "Not comparable" not in shown
     assert "007 0 0 0 0 0" in shown
-    evaluate(str(root), str(store), settings(sigma=0.0), run_id="third")
+    run(root, store, "third", sigma=0.0)
     shown = text(Path(str(write_report(str(store), "third"))))
     assert "Run second, finished" in shown
     assert "Not comparable as it stands. sigma: 1.0 before, 0.0 now" in shown
-    evaluate(str(root), str(store), settings(), run_id="fourth")
+    run(root, store, "fourth")
     assert "Run second, finished" in text(Path(str(write_report(str(store), "fourth"))))
 
 
@@ -242,14 +196,14 @@ def test_features_and_maps_that_are_gone_are_said_to_be(copied: tuple[Path, Path
 
 
 def test_failed_categories_and_set_aside_files_are_listed(
-    dataset: Path, settings: Settings, tmp_path: Path
+    dataset: Path, run: Evaluate, tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
     shutil.rmtree(root / ODD / "train")
     (root / "007" / "test" / "good" / "000.png").write_bytes(b"")
     (root / "007" / "ground_truth" / "square" / "001_mask.png").unlink()
     with pytest.raises(IncompleteRunError):
-        evaluate(str(root), str(tmp_path / "store"), settings())
+        run(root, tmp_path / "store")
     folder = Path(str(write_report(str(tmp_path / "store")))).parent
     shown = text(folder / "index.html")
     assert "1 failed" in shown
@@ -263,13 +217,13 @@ def test_failed_categories_and_set_aside_files_are_listed(
 
 @pytest.mark.parametrize(("removed", "reason"), [("square", "normal"), ("good", "anomalous")])
 def test_one_kind_of_image_alone_has_no_curve_but_a_reason(
-    removed: str, reason: str, dataset: Path, settings: Settings, tmp_path: Path
+    removed: str, reason: str, dataset: Path, run: Evaluate, tmp_path: Path
 ) -> None:
     root = Path(shutil.copytree(dataset, tmp_path / "tiny"))
     shutil.rmtree(root / "007" / "test" / removed)
     if removed == "square":
         shutil.rmtree(root / "007" / "ground_truth")
-    evaluate(str(root), str(tmp_path / "store"), settings(), categories=["007"])
+    run(root, tmp_path / "store", categories=["007"])
     folder = Path(str(write_report(str(tmp_path / "store")))).parent
     shown = text(folder / "01-007" / "index.html")
     assert f"all test images are {reason}" in shown
@@ -280,21 +234,20 @@ def test_one_kind_of_image_alone_has_no_curve_but_a_reason(
         assert "There is no pixel threshold: no test image" in text(folder / "01-007" / "0001.html")
 
 
-def test_levels_matched_one_by_one_have_a_match_each(
-    dataset: Path, settings: Settings, tmp_path: Path
-) -> None:
-    evaluate(str(dataset), str(tmp_path / "store"), settings(fusion="average"), categories=["007"])
+def test_levels_matched_one_by_one_have_a_match_each(dataset: Path, run: Evaluate, tmp_path: Path) -> None:
+    methods = ["spade(fusion='average', k_gallery=2)"]
+    run(dataset, tmp_path / "store", categories=["007"], methods=methods)
     page = Path(str(write_report(str(tmp_path / "store")))).parent / "01-007" / "0001.html"
     for stride in (4, 8, 16):
         assert f"Levels of stride {stride}: the patch" in text(page)
 
 
 def test_a_category_of_mvtec_is_set_beside_published_figures(
-    dataset: Path, settings: Settings, tmp_path: Path
+    dataset: Path, run: Evaluate, tmp_path: Path
 ) -> None:
     root = tmp_path / "tiny"
     shutil.copytree(dataset / "007", root / "grid")
-    evaluate(str(root), str(tmp_path / "store"), settings())
+    run(root, tmp_path / "store")
     folder = Path(str(write_report(str(tmp_path / "store")))).parent
     row = Results(tmp_path / "store").rows("categories")[0]
     shown = text(folder / "index.html")
@@ -337,13 +290,13 @@ def test_two_thousand_images_are_paged(
 
 
 def test_files_that_cannot_be_used_are_named_with_their_reasons(
-    copied: tuple[Path, Path], tmp_path: Path, settings: Settings
+    copied: tuple[Path, Path], tmp_path: Path, run: Evaluate
 ) -> None:
     root, store = copied
     good = root / "007/train/good"
     (good / "circle.png").symlink_to("circle.png")
     (good / os.fsdecode(b"caf\xe9.png")).write_bytes((good / "000.png").read_bytes())
-    evaluate(str(root), str(store), settings(), run_id="odd")
+    run(root, store, "odd")
     reasons = {
         row["image_id"]: row["reason"]
         for row in Results(str(store)).rows("manifest", "odd")
@@ -357,3 +310,27 @@ def test_files_that_cannot_be_used_are_named_with_their_reasons(
     for name, reason in reasons.items():
         assert name in shown
         assert reason in shown
+
+
+def test_a_disk_that_is_full_while_pages_are_written_is_named_with_the_remedy(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = Files.write
+
+    def fill(files: Files, path: Location, content: bytes) -> None:
+        if path.name.endswith(".jpg"):
+            raise OSError(ENOSPC, "No space left on device")
+        write(files, path, content)
+
+    monkeypatch.setattr(Files, "write", fill)
+    with pytest.raises(StoreError, match=r"no report can be written to .*No space left.*name another folder"):
+        write_report(str(finished), output=str(tmp_path / "report"))
+    assert not (tmp_path / "report" / "index.html").exists()
+
+
+def test_a_run_that_died_has_no_pages(copied: tuple[Path, Path], killed: Callable[..., None]) -> None:
+    root, store = copied
+    killed(root, store, "died")
+    with pytest.raises(StoreError, match=r"died was interrupted, and has no tables: evaluate .* again"):
+        write_report(str(store), "died")
+    assert "Run first, finished" in text(Path(str(write_report(str(store)))))
