@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,13 @@ from storage.errors import StoreError
 from storage.results.metrics import COMPARED
 
 _COLUMNS = 2
+_LINE = 0.2  # inches that a method's name takes
+_WIDTH = 150  # characters of it
 _FORMATS = (".png", ".svg", ".pdf")
 
 
 def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
-    """Write a panel a metric: the mean over categories of each method against its seconds.
+    """Write a panel a metric: the mean over categories of each method, by number, against its seconds.
 
     Only categories where a method has both count, so that a mean is one of the same categories.
 
@@ -31,9 +34,10 @@ def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
     if all(row["score_seconds"] is None for row in rows):
         raise StoreError("no run in the store scored these methods anew: their seconds are not known")
     rows_of_panels = math.ceil(len(COMPARED) / _COLUMNS)
-    figure = Figure(figsize=(11, 4 * rows_of_panels), layout="constrained")
-    FigureCanvasAgg(figure)
     methods = list(dict.fromkeys(row["method"] for row in rows))
+    height = 4 * rows_of_panels + _LINE * (len(methods) + 1)
+    figure = Figure(figsize=(11, height), layout="constrained")
+    FigureCanvasAgg(figure)
     panels = figure.subplots(rows_of_panels, _COLUMNS, squeeze=False).ravel()
     for axes in panels[len(COMPARED) :]:
         axes.set_axis_off()
@@ -49,12 +53,14 @@ def plot_methods(rows: Sequence[Mapping[str, Any]], path: str) -> None:
             if not points:
                 continue
             seconds, value, mebibytes = np.mean(points, axis=0)
-            color = f"C{number % 10}"
+            color, name = f"C{number % 10}", str(number + 1)
             axes.scatter(seconds, value, s=30 + 4 * np.sqrt(mebibytes) ** 1.5, color=color, alpha=0.7)
-            axes.annotate(method, (seconds, value), xytext=(6, 6), textcoords="offset points", color=color)
+            axes.annotate(name, (seconds, value), xytext=(6, 6), textcoords="offset points", color=color)
         axes.set_title(metric.title)
         axes.set_xscale("log")
         axes.margins(0.2)
         axes.set_xlabel("seconds a category, fit and score (area: memory held)")
         axes.grid(visible=True, alpha=0.3)
+    names = [f"{number}  {shorten(method, _WIDTH)}" for number, method in enumerate(methods, start=1)]
+    figure.supxlabel("\n".join(names), x=0.01, ha="left", fontsize="medium")
     figure.savefig(path)
