@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from tiny import write_category
+from tiny import spade, write_category
 
 from flows.evaluate import evaluate
 from storage.results.documentation import tables_page
 from storage.results.reader import Results
-from storage.results.schemas import TABLES
 from tasks.core.config import Configuration
+from tasks.run.documentation import ALL_TABLES
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -38,7 +38,8 @@ def folder(
     write_category(data, "nut", seed=1)
     (data / "nut" / "test" / "square" / "000.png").write_bytes(b"")
     for k in (1, 2):
-        evaluate(str(data), str(folder / "spade-store"), settings(k_gallery=k), run_id=f"k{k}")
+        methods = [spade(k_gallery=k).label]
+        evaluate(str(data), str(folder / "spade-store"), settings(), run_id=f"k{k}", methods=methods)
     shutil.copy(data / "bottle" / "test" / "square" / "000.png", folder / "new.png")
     return folder
 
@@ -179,9 +180,11 @@ def test_a_new_image_has_the_score_of_the_run(answers: dict[str, Any], folder: P
 
 def test_columns_have_the_types_that_the_page_says(folder: Path) -> None:
     results = Results(folder / "spade-store")
-    for name in TABLES.keys() - {"reproduction"}:  # there is none; tests/flows/test_reproduce.py has one
+    for name in ALL_TABLES.keys() - {"reproduction"}:  # there is none; tests/flows/test_reproduce.py has one
         frame = getattr(results, name)()
-        listed = re.search(rf"^## {name}\n(.*?)(?=^## |\Z)", tables_page(), re.MULTILINE | re.DOTALL)
+        listed = re.search(
+            rf"^## {name}\n(.*?)(?=^## |\Z)", tables_page(ALL_TABLES), re.MULTILINE | re.DOTALL
+        )
         assert listed is not None
         rows = re.findall(r"^\| `(\w+)` \| [^|]+ \| ([^|]+) \|", listed[1], re.MULTILINE)
         assert [column for column, _ in rows] == frame.columns[1:].tolist()
@@ -191,10 +194,10 @@ def test_columns_have_the_types_that_the_page_says(folder: Path) -> None:
 
 
 def test_the_page_of_tables_is_up_to_date() -> None:
-    assert (DOCS / "tables.md").read_text() == tables_page(), "run `make docs`"
+    assert (DOCS / "tables.md").read_text() == tables_page(ALL_TABLES), "run `make docs`"
 
 
 def test_every_column_has_a_meaning() -> None:
-    for schema, meaning in TABLES.values():
+    for schema, meaning in ALL_TABLES.values():
         assert meaning
         assert all(field.metadata[b"meaning"] for field in schema)

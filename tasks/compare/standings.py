@@ -7,33 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from storage.errors import StoreError
 from storage.results.metrics import COMPARED
-from storage.results.reader import INTERRUPTED, Results
+from storage.results.reader import Results
+from tasks.compare.costs import UNKNOWN, costs
 from tasks.core.metrics.friedman import critical_difference
 
 Row = dict[str, Any]
 _ENOUGH = 10  # categories: with fewer the critical difference is rough (Demšar 2006, section 3.2.2)
-_COSTS = ("fit", "score")
 
 
 def standings(results: Results, runs: Sequence[str]) -> list[Row]:
     """One row a category and method of the runs: each metric with its interval, seconds and memory.
 
-    Seconds are those of the run that did the work: this one, or an earlier one in the store that scored all
-    images anew with the same score key; null if none did.
+    Seconds and memory are as in `costs.py`.
     """
     rows = []
     for run in dict.fromkeys(map(results.resolve, runs)):
-        found = results.rows("categories", run)
-        costs = _costs(results, run, {row["score_key"] for row in found} - {None})
-        for row in found:
+        of_methods = costs(results, run)
+        for row in results.rows("categories", run):
             names = ("run", "dataset", "category", "status", "reason", "method")
             columns = [name for each in COMPARED for name in (each.name, each.low, each.high)]
             rows.append(
                 {name: row.get(name) for name in names}
                 | {name: row.get(name) for name in columns}
-                | costs.get(row["score_key"], dict.fromkeys(("fit_seconds", "score_seconds", "state_mib")))
+                | of_methods.get((row["category"], row["method"]), UNKNOWN)
             )
     return rows
 
@@ -86,39 +83,3 @@ def ranks(rows: Sequence[Mapping[str, Any]]) -> list[Row]:
 
 def _has(cells: Mapping[Any, Mapping[str, float]], method: str) -> bool:
     return any(method in each for each in cells.values())
-
-
-def _costs(results: Results, run: str, keys: set[str]) -> dict[str, Row]:
-    """Seconds to fit and to score, and MiB of state, by score key, from the last run that did all of it."""
-    found: dict[str, Row] = {}
-    whole = [record["run"] for record in results.rows("runs") if record["status"] != INTERRUPTED]
-    for other in reversed(whole[: whole.index(run) + 1]):
-        if keys <= found.keys():
-            break
-        try:
-            categories, stages = (results.rows(name, other) for name in ("categories", "stages"))
-        except StoreError:
-            continue
-        for row in categories:
-            mine = {
-                stage["step"]: stage
-                for stage in stages
-                if stage["category"] == row["category"]
-                and stage["step"] in _COSTS
-                and stage["method"] == row["method"]
-            }
-            key = row["score_key"]
-            if (
-                key in keys
-                and key not in found
-                and mine
-                and all(_all_computed(each) for each in mine.values())
-            ):
-                found[key] = {
-                    f"{step}_seconds": mine[step]["seconds"] if step in mine else 0.0 for step in _COSTS
-                } | {"state_mib": mine["score"].get("state_mib")}
-    return found
-
-
-def _all_computed(stage: Mapping[str, Any]) -> bool:
-    return bool(stage["computed"] == stage["total"])

@@ -59,8 +59,13 @@ class EnsembleScoring(Scoring):
         Raises:
             DatasetError: too few training images to hold some out.
         """
-        absent = [member for member in self.members if member.scores.missing(self.part.test)]
-        stages = [stage for member in absent for stage in member.score()]
+        listed = self.part.job.methods
+        others = [
+            member
+            for member in self.members
+            if member.method not in listed or member.scores.missing(self.part.test)
+        ]
+        stages = [stage for member in others for stage in member.score()]
         self.scores.describe(self.description)
         test, label, category = self.part.test, self.method.label, self.part.category
         missing = self.scores.missing(test)

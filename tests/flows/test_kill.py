@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 from prefect.settings import PREFECT_API_URL
-from tiny import write_category
+from tiny import spade, write_category
 
 from storage.results.reader import Results
 
 TRAIN, NORMAL, ANOMALOUS = 21, 12, 13
+SPADE = spade().label
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
 
 
@@ -50,7 +51,7 @@ def lines_of(command: list[str], *, kill_at: str | None = None) -> Iterator[str]
 
 def batches(lines: list[str], step: str) -> list[tuple[int, int]]:
     """What a log says of a step: how many were done by then, and how many of them were new."""
-    pattern = re.compile(rf"{step} thing: (\d+) of \d+, (?:(\d+) new|found in the store)")
+    pattern = re.compile(rf"{re.escape(step)} thing: (\d+) of \d+, (?:(\d+) new|found in the store)")
     return [(int(found[1]), int(found[2] or 0)) for line in lines if (found := pattern.search(line))]
 
 
@@ -58,7 +59,7 @@ def batches(lines: list[str], step: str) -> list[tuple[int, int]]:
 def test_killed_runs_go_on_and_end_with_the_same_tables(
     dataset: Path, resnet18_weights: Path, tmp_path: Path
 ) -> None:
-    options = "--backbone resnet18 --batch-size 4 --k-image 3 --k-gallery 3 --metric-resolution 64"
+    options = "--backbone resnet18 --batch-size 4 --k-image 3 --k-gallery 2 --metric-resolution 64"
 
     def command(store: str) -> list[str]:
         arguments = [
@@ -74,16 +75,16 @@ def test_killed_runs_go_on_and_end_with_the_same_tables(
     images, test = TRAIN + NORMAL + ANOMALOUS, NORMAL + ANOMALOUS
     killed = list(lines_of(command("killed"), kill_at="extract thing: 12 of"))
     assert batches(killed, "extract")[:4] == [(0, 0), (4, 4), (8, 4), (12, 4)]
-    assert batches(killed, "score") == []
+    assert batches(killed, SPADE) == []
 
-    again = list(lines_of(command("killed"), kill_at="score thing: 8 of"))
+    again = list(lines_of(command("killed"), kill_at=f"{SPADE} thing: 8 of"))
     found, *extracted = batches(again, "extract")
     assert 12 <= found[0] < images
     assert found[0] + sum(new for _, new in extracted) == images
 
     last = list(lines_of(command("killed")))
     assert batches(last, "extract") == [(images, 0)]
-    found, *scored = batches(last, "score")
+    found, *scored = batches(last, SPADE)
     assert 8 <= found[0] < test
     assert found[0] + sum(new for _, new in scored) == test
 

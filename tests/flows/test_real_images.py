@@ -21,8 +21,8 @@ FIVE = replace(BASE, fusion="average", k_image=5, k_gallery=5)
 @pytest.mark.usefixtures("prefect_server")
 def test_bottle_has_the_scores_of_an_independent_program(shared_data: Path, tmp_path: Path) -> None:
     def row(method: Spade) -> pd.Series:
-        arguments = {"categories": ["bottle"], "methods": [method.label]}
-        evaluate(str(shared_data / "mvtec"), str(tmp_path / "store"), CONFIGURATION, **arguments)
+        root, store = str(shared_data / "mvtec"), str(tmp_path / "store")
+        evaluate(root, store, CONFIGURATION, categories=["bottle"], methods=[method.label])
         return Results(tmp_path / "store").categories().iloc[0]
 
     found = row(FIVE)

@@ -18,10 +18,11 @@ from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
 from storage.repair import examine, repair
 from storage.results.reader import Results, publish, published_runs
-from storage.results.schemas import RUN, STAGES
+from storage.results.schemas import STAGES
 from storage.store.location import Location
 from storage.store.store import Store
 from storage.store.tables import table_of
+from tasks.run.tables import RUN
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(2)]
 VALUES = np.random.default_rng(0).normal(size=(2, 4, 4)).astype(np.float32)
@@ -32,17 +33,21 @@ def store(store: Store) -> Store:
     """A whole store: two segments of features and of scores, two indices, two runs."""
     index = faiss.IndexFlatL2(4)
     index.add(VALUES[0])
-    names = ("status", "finished", "fingerprint")
     for number, key in enumerate(KEYS):
         values = VALUES[number : number + 1]
         Features(store, "features").append([key], values[:, 0], {8: values[:, :, :, None]})
         Scores(store, "scores").append([ImageScore(key, 0.1, 0.2, [0], [0.1])], values)
         write_index(store, "features", f"gallery{number}", index)
-        record = {"status": "complete", "finished": datetime(2026, 1, 1, tzinfo=UTC), "fingerprint": "x"}
+        record = {
+            "status": "complete",
+            "finished": datetime(2026, 1, 1, tzinfo=UTC),
+            "fingerprint": "x",
+            "sweep": None,
+        }
         publish(
             store,
             f"run{number}",
-            table_of([record], pa.schema([RUN.field(name) for name in names])),
+            table_of([record], pa.schema([RUN.field(name) for name in record])),
             {"stages": table_of([{"step": "ingest", "seconds": 1, "computed": 1, "total": 1}], STAGES)},
         )
     return store

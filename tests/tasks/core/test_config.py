@@ -105,7 +105,7 @@ def test_a_whole_number_is_the_same_setting_as_its_float() -> None:
 def test_features_depend_on_what_makes_them_and_on_nothing_else() -> None:
     base = Configuration().feature_description("w")
     for other in ({"sigma": 0.0}, {"metric_resolution": 224}, {"weights": "elsewhere"}):
-        assert Configuration(**other).feature_description("w") == base  # type: ignore[arg-type]
+        assert Configuration(**other).feature_description("w") == base
     for other in (
         {"backbone": "resnet50"},
         {"protocol": "full"},

@@ -2,51 +2,26 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tiny import spade, write_category
+from tiny import spade
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import Dataset
 from storage.store.segments import Segments
-from tasks.core.config import Configuration
 from tasks.core.methods.interface import Method, Query, Training
 from tasks.core.methods.padim import PaDiM
 from tasks.core.methods.spade import Spade
 from tasks.core.methods.spade import score_together as score_as_it_is
-from tasks.job import Job, Part, Request
+from tasks.job import Part
 from tasks.methods import fitted
 from tasks.methods.fitted import FeatureScoring, score_jointly
-from tasks.run.extract import extract
-from tasks.run.ingest import ingest
-from tasks.run.prepare import prepare
 
 TRAIN, TEST = 6, 5
-
-
-@pytest.fixture(scope="module")
-def extracted(settings: Callable[..., Configuration], tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """A run of which the features are in the store, and nothing else."""
-    folder = tmp_path_factory.mktemp("fitted")
-    write_category(folder / "tiny", "nut", train=TRAIN, seed=7)
-    job = prepare.fn(Request(Dataset.at(folder / "tiny"), str(folder / "store"), settings(), run_id="run"))
-    ingest.fn(job)
-    extract.fn(job.part("nut"))
-    return job
-
-
-@pytest.fixture
-def part(extracted: Job, tmp_path: Path) -> Part:
-    """The category in a store of the test's own."""
-    shutil.copytree(extracted.store, tmp_path / "store")
-    return replace(extracted, store=str(tmp_path / "store")).part("nut")
 
 
 def scorings(part: Part, *methods: Method) -> list[FeatureScoring]:

@@ -34,12 +34,14 @@ def settings_of(kind: type[Method]) -> st.SearchStrategy[dict[str, Any]]:
     return st.fixed_dictionaries({}, optional=drawn)
 
 
+def methods_of(kind: type[Method]) -> st.SearchStrategy[Method]:
+    return settings_of(kind).map(lambda settings: kind(**settings))
+
+
 def any_method() -> st.SearchStrategy[Method]:
     """A method with any settings; an ensemble of several."""
     kinds = [kind for kind in METHODS.values() if kind is not Ensemble]
-    single: st.SearchStrategy[Method] = st.one_of(
-        [settings_of(kind).map(lambda settings, kind=kind: kind(**settings)) for kind in kinds]
-    )
+    single: st.SearchStrategy[Method] = st.one_of([methods_of(kind) for kind in kinds])
     several = st.lists(single, min_size=2, max_size=3, unique_by=lambda method: method.label)
     joined = st.builds(
         lambda methods, settings: Ensemble(methods=tuple(methods), **settings), several, settings_of(Ensemble)
