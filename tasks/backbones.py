@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.known import traits
 from tasks.core.networks.levels import timm_names, torchvision_names
-from tasks.core.networks.traits import Traits, traits
+from tasks.core.networks.traits import Traits
 from tasks.weights import installed_weights
 
 

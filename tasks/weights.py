@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from timm.models import get_pretrained_cfg
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.known import EFFICIENTNET_LITE0
 from tasks.core.networks.levels import library_of, torchvision_weights
-from tasks.core.networks.traits import EFFICIENTNET_LITE0
 
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")

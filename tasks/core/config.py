@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.traits import INPUT_SIZE, Preprocessing, Traits, traits
+from tasks.core.networks.known import traits
+from tasks.core.networks.traits import INPUT_SIZE, Preprocessing, Traits
 from tasks.core.settings import Settings, declarations, setting
 
 Protocol = Literal["paper", "full", "full256"]

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 import tasks.weights
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.known import RESNETS
 from tasks.core.networks.levels import torchvision_weights
-from tasks.core.networks.traits import RESNETS
 from tasks.weights import file_sha256, installed_weights, read_state_dict, weights_file
 
 

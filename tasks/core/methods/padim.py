@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.core.methods.common import check_levels
 from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
-from tasks.core.networks.traits import STRIDES
+from tasks.core.networks.known import STRIDES
 from tasks.core.settings import setting
 
 if TYPE_CHECKING:

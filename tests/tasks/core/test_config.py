@@ -10,8 +10,8 @@ import torchvision
 from storage.store.store import digest
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.known import EFFICIENTNET_LITE0, RESNETS, traits
 from tasks.core.networks.levels import find_traits
-from tasks.core.networks.traits import EFFICIENTNET_LITE0, RESNETS, traits
 
 
 def test_the_defaults_are_the_papers() -> None:

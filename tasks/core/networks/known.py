@@ -1,0 +1,39 @@
+"""Networks whose traits are known without building them, and how those of the others are found."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from tasks.core.networks.traits import INPUT_SIZE, Traits
+
+EFFICIENTNET_LITE0 = "tf_efficientnet_lite0"
+RESNETS = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnext50_32x4d",
+    "resnext101_32x8d",
+    "resnext101_64x4d",
+    "wide_resnet50_2",
+    "wide_resnet101_2",
+)
+STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
+
+
+@cache
+def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
+    """What a network brings, with images of `side` pixels; most are built to find out, which takes seconds.
+
+    Raises:
+        ConfigurationError: there is no such network, or it cannot be used.
+    """
+    grids = tuple((stride, side // stride) for stride in STRIDES)
+    if backbone in RESNETS:
+        return Traits("torchvision", grids, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    if backbone == EFFICIENTNET_LITE0:
+        return Traits("timm", grids, (127 / 255,) * 3, (128 / 255,) * 3)
+    from tasks.core.networks.levels import find_traits
+
+    return find_traits(backbone, side)
