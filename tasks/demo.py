@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 from storage.datasets.images import encode_png
@@ -38,7 +39,8 @@ def draw_dataset(store: Store) -> Path:
         for (split, kind), count in counts.items()
         for number in range(count)
     ]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    context = get_context("spawn")  # a fork would copy the locks that other threads hold at this moment
+    with ProcessPoolExecutor(os.cpu_count(), context) as pool:
         for done, _ in enumerate(pool.map(_draw_one, drawings, chunksize=8), start=1):
             report("draw", None, done, len(drawings))
     store.write(marker, version.encode())

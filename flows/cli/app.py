@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 from itertools import chain
 from pathlib import Path
 
@@ -22,10 +21,17 @@ _HEADINGS = {  # commands by heading and module
 }
 COMMANDS = tuple(chain.from_iterable(_HEADINGS.values()))
 
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("spade-anomaly")
+
+
 app = App(
     "spade",
     help="Find anomalies in images with nearest neighbours of deep features, and evaluate it.",
-    version=lambda: version("spade-anomaly"),
+    version=_version,
     default_parameter=Parameter(negative=()),
     help_format="plaintext",
     result_action="return_value",
