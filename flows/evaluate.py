@@ -10,9 +10,9 @@ from flows.category import evaluate_category
 from flows.runners import task_runner
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import DEFAULT_TOLERANCE, Configuration
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration
 from tasks.core.methods.registry import parse_methods
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Outcome, Request
+from tasks.job import Job, Outcome, Request
 from tasks.progress import LOGGER
 from tasks.run.artifacts import publish_summary
 from tasks.run.ingest import ingest

@@ -15,9 +15,8 @@ from storage.results.reader import publish_interrupted
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import DEFAULT_STORE, Store
-from tasks.core.config import DEFAULT_TOLERANCE
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE
 from tasks.core.errors import ConfigurationError
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.markdown import escaped
 from tasks.progress import LOGGER
 from tasks.run.artifacts import publish_markdown

@@ -10,7 +10,7 @@ from storage.datasets.registry import read_registry
 from storage.results.reader import Results
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.store import DEFAULT_STORE, Store
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.markdown import escaped
 from tasks.run.artifacts import publish_markdown
 

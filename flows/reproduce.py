@@ -17,11 +17,11 @@ from storage.results.reader import Results
 from storage.results.schemas import REPRODUCTION
 from storage.store.store import DEFAULT_STORE
 from storage.store.tables import table_bytes, table_of
-from tasks.core.config import Configuration
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.grid import Point
 from tasks.core.methods.spade import Spade
 from tasks.core.settings import make
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Request
+from tasks.job import Job, Request
 from tasks.paper.figures import CAMPUS, IMAGES
 from tasks.paper.reproduction import PublishedPoint, paper_figures, points_needed, reproduction_rows
 from tasks.progress import LOGGER

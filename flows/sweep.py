@@ -12,10 +12,10 @@ from flows.category import evaluate_category
 from flows.evaluate import IncompleteRunError
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import Configuration
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.grid import Point, grid
 from tasks.core.methods.registry import parse_methods
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Outcome, Request
+from tasks.job import Job, Outcome, Request
 from tasks.progress import LOGGER
 from tasks.run.points import ingest_once, points_of
 from tasks.run.prepare import prepare

@@ -14,16 +14,13 @@ from storage.datasets.manifest import Manifest
 from storage.store.location import read_bytes
 from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import read_table
-from tasks.core.config import Configuration
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.methods.interface import Method, Pyramid
 from tasks.core.methods.spade import Spade
 from tasks.provenance import peak_memory_mib
 
 if TYPE_CHECKING:
     from storage.datasets.manifest import ImageFile
-
-DEFAULT_BATCH_SIZE = 16
-DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 
 
 @dataclass(frozen=True)

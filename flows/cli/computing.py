@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 
 
 @Parameter(name="*")

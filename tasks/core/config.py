@@ -16,6 +16,8 @@ Protocol = Literal["paper", "full", "full256"]
 FeatureDtype = Literal["float16", "float32"]
 Precision = Literal["float32", "bfloat16"]
 
+DEFAULT_BATCH_SIZE = 16
+DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 _GEOMETRIES: Mapping[Protocol, tuple[int, int]] = {  # of each protocol: resize and crop, pixels
     "paper": (256, INPUT_SIZE),

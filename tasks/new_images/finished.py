@@ -12,9 +12,10 @@ from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.tables import read_table
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.registry import parse_method
-from tasks.job import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Job, Part
+from tasks.job import Job, Part
 from tasks.methods.by_name import scoring_of
 from tasks.methods.scoring import Scoring
 from tasks.run.tables import configuration_of, methods_of
