@@ -9,12 +9,11 @@ from typing import Any, Literal, get_args
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import traits
-from tasks.core.networks.traits import INPUT_SIZE, Preprocessing, Traits
+from tasks.core.networks.traits import INPUT_SIZE, Precision, Preprocessing, Traits
 from tasks.core.settings import Settings, declarations, setting
 
 Protocol = Literal["paper", "full", "full256"]
 FeatureDtype = Literal["float16", "float32"]
-Precision = Literal["float32", "bfloat16"]
 
 DEFAULT_BATCH_SIZE = 16
 DEFAULT_MEMORY_GIB = 2.0  # of pyramids, kept while scoring

@@ -17,9 +17,9 @@ from storage.computed.features import Features
 from storage.datasets.dataset import read_image
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
-from tasks.core.config import Precision
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.preprocess import preprocess
+from tasks.core.networks.traits import Precision
 from tasks.job import Job, Part, Stage
 from tasks.progress import report
 from tasks.step import step

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tasks.core.config import Precision
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import EFFICIENTNET_LITE0
 from tasks.core.networks.levels import from_other_names, make_network, with_levels
+from tasks.core.networks.traits import Precision
 
 
 class Backbone(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+Precision = Literal["float32", "bfloat16"]  # of a network's products
 INPUT_SIZE = 224  # at which a network's levels are found
 
 
