@@ -50,7 +50,7 @@ class Oven(Settings):
         ({"loss": False}, "loss is False: it is a number, above 0 and below 1"),
         ({"steps": 8}, "steps is 8: it is a list, as (8, 16)"),
         ({"steps": "8"}, "steps is '8': it is a list, as (8, 16)"),
-        ({"smoke": 3}, "oven has no setting 'smoke': it has mode, name"),
+        ({"zzz": 3}, "oven has no setting 'zzz': it has mode, name"),
         ({"tray": 3}, "oven has no setting 'tray': did you mean trays? it has mode"),
     ],
 )
