@@ -12,7 +12,7 @@ from tasks.core.methods.registry import parse_method
 Row = dict[str, Any]
 _Work = tuple[str, str]  # score key and label of a method: what was computed, for whom
 _STEPS = ("fit", "score")
-UNKNOWN: Mapping[str, float | None] = dict.fromkeys(("fit_seconds", "score_seconds", "state_mib"))
+UNKNOWN: Row = dict.fromkeys(("fit_seconds", "score_seconds", "state_mib"))
 
 
 def costs(results: Results, run: str) -> dict[tuple[str, str], Row]:

@@ -7,6 +7,7 @@ derived from these declarations.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -79,7 +80,8 @@ class Setting:
 
     def _holds(self, value: float) -> bool:
         return (
-            (self.low is None or value >= self.low)
+            math.isfinite(value)
+            and (self.low is None or value >= self.low)
             and (self.high is None or value <= self.high)
             and (self.above is None or value > self.above)
             and (self.below is None or value < self.below)

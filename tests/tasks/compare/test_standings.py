@@ -78,10 +78,7 @@ class Runs:
 
     def costs(self, run: str) -> dict[str, tuple[float | None, float | None, float | None]]:
         names = ("fit_seconds", "score_seconds", "state_mib")
-        return {
-            row["method"]: tuple(row[name] for name in names)  # type: ignore[misc]
-            for row in standings(self.results, [run])
-        }
+        return {row["method"]: tuple(row[name] for name in names) for row in standings(self.results, [run])}
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ class Oven(Settings):
     lights: int | None = setting(None, "in it, none for as many as there are", low=1)
     power: float = setting(0.5, "of its highest", above=0, high=1, noun="share")
     loss: float = setting(0.1, "of its heat", above=0, below=1)
+    heat: float = setting(180.0, "of its air, degrees Celsius", above=0)
     steps: tuple[int, ...] = setting((), "of its temperature")
 
 
@@ -44,11 +45,12 @@ class Oven(Settings):
         ({"power": 1.1}, "power is 1.1: it is a share, above 0 and at most 1"),
         ({"power": "1"}, "power is '1': it is a share, above 0 and at most 1"),
         ({"power": float("nan")}, "power is nan: it is a share, above 0 and at most 1"),
+        ({"heat": float("inf")}, "heat is inf: it is a number, above 0"),
         ({"loss": 1}, "loss is 1.0: it is a number, above 0 and below 1"),
         ({"loss": False}, "loss is False: it is a number, above 0 and below 1"),
         ({"steps": 8}, "steps is 8: it is a list, as (8, 16)"),
         ({"steps": "8"}, "steps is '8': it is a list, as (8, 16)"),
-        ({"heat": 3}, "oven has no setting 'heat': it has mode, name"),
+        ({"zzz": 3}, "oven has no setting 'zzz': it has mode, name"),
         ({"tray": 3}, "oven has no setting 'tray': did you mean trays? it has mode"),
     ],
 )
@@ -78,7 +80,7 @@ def test_a_value_within_its_range_is_kept(
         "loss": loss,
     }
     oven = make(Oven, "oven", given_settings)
-    assert oven.values() == given_settings | {"name": "oven", "steps": ()}
+    assert oven.values() == given_settings | {"name": "oven", "heat": 180.0, "steps": ()}
     assert make(Oven, "oven", oven.changed()) == oven
 
 
