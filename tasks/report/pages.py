@@ -94,8 +94,11 @@ def change(pair: tuple[float | None, float | None], digits: int = 4) -> str:
 
 
 def number(value: float | None) -> str:
-    """A score or distance with four significant digits."""
-    return _NONE if value is None else f"{value:#.4g}".rstrip(".")
+    """A score or distance with four significant digits, or all before the point."""
+    if value is None:
+        return _NONE
+    text = f"{value:.0f}" if abs(value) >= 1000 else f"{value:#.4g}"
+    return f"{_MINUS}{text[1:]}" if text.startswith("-") else text
 
 
 def time(value: datetime) -> str:

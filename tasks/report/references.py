@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -103,8 +103,7 @@ def published_table(category: str) -> PublishedTable | None:
     rows: dict[str, dict[str, float]] = {}
     for figure in published(category):
         rows.setdefault(figure.name, {})[figure.column] = figure.value
-    columns = dict.fromkeys(figure.column for figure in published(category))
-    return PublishedTable({name: SHOWN[name] for name in SHOWN if name in columns}, rows)
+    return PublishedTable({name: SHOWN[name] for name in _columns(published(category))}, rows)
 
 
 def warnings(source: Source, found: list[Reference]) -> dict[str, list[str]]:
@@ -135,7 +134,7 @@ def _references(name: str, row: Row, source: Source) -> list[Reference]:
     figures = published(name)
     spade = source.method if isinstance(source.method, Spade) else Spade()
     found = []
-    for column in dict.fromkeys(figure.column for figure in figures):
+    for column in _columns(figures):
         k = spade.k_image if BY_NAME[column].level == "image" else spade.k_gallery
         of_metric = [figure for figure in figures if figure.column == column]
         chosen = {
@@ -145,6 +144,12 @@ def _references(name: str, row: Row, source: Source) -> list[Reference]:
         if row.get(column) is not None and any(chosen.values()):
             found.append(Reference(name, column, row[column], chosen))
     return found
+
+
+def _columns(figures: Sequence[Figure]) -> list[str]:
+    """The shown metrics that figures are of."""
+    found = {figure.column for figure in figures}
+    return [name for name in SHOWN if name in found]
 
 
 def _nearest(figures: list[Figure], k: int) -> Figure | None:

@@ -14,15 +14,22 @@ from tasks.core.config import Configuration
 from tasks.core.methods.registry import METHODS, parse_method
 
 SPADE = "spade(k_image=3, k_gallery=2)"
+PADIM = "padim(levels=(8, 16), dimensions=5)"
+PATCHCORE = "patchcore(levels=(16,), dimension=16, projection=8)"
 SMALL = {  # of each method the settings that are tried; one that is not here is tried as it is
-    "spade": (SPADE, "spade(gallery='random', k_image=3, k_gallery=2)", "spade(fusion='average')"),
+    "spade": (
+        SPADE,
+        "spade(gallery='random', k_image=3, k_gallery=2)",
+        "spade(fusion='average', k_gallery=2)",
+    ),
     "nearest_neighbor": ("nearest_neighbor(limit=300)",),
     "one_class_svm": ("one_class_svm(limit=100)",),
-    "patchcore": ("patchcore(dimension=16, projection=8)",),
+    "padim": (PADIM,),
+    "patchcore": (PATCHCORE,),
     "ensemble": (
         f"ensemble(methods=('dn2', '{SPADE}'))",
-        "ensemble(methods=('padim', 'patchcore(dimension=16, projection=8)'), rule='ranks')",
-        "ensemble(methods=('dn2', 'padim'))",
+        f"ensemble(methods=('{PADIM}', '{PATCHCORE}'), rule='ranks')",
+        f"ensemble(methods=('dn2', '{PADIM}'))",
     ),
 }
 LABELS = [parse_method(text).label for name in METHODS for text in SMALL.get(name, (name,))]

@@ -272,7 +272,11 @@ def test_intervals_are_shown_where_the_table_has_them() -> None:
         "+0.0100",
         "\N{MINUS SIGN}0.1000",
     ]
-    assert [number(value) for value in (28.1, 2104.4, 0.00123456)] == ["28.10", "2104", "0.001235"]
+    assert [number(value) for value in (28.1, 21044.4, -0.00123456)] == [
+        "28.10",
+        "21044",
+        "\N{MINUS SIGN}0.001235",
+    ]
     assert [duration(value) for value in (1.25, 61, 7262)] == ["1.2 s", "1 min 1 s", "2 h 1 min"]
 
 

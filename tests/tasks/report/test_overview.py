@@ -10,7 +10,7 @@ from tasks.core.settings import declarations
 from tasks.report.overview import facts, method_table, reasons, stage_table
 from tasks.report.source import Source
 
-from .conftest import LABELS
+from .conftest import LABELS, PADIM, PATCHCORE
 
 
 def stage(step: str, category: str | None, method: str | None = None) -> dict[str, Any]:
@@ -67,10 +67,10 @@ def test_every_declared_setting_is_a_fact_with_its_meaning(every_method: Path) -
 def test_an_ensemble_has_its_settings_and_those_of_its_methods(every_method: Path) -> None:
     label = next(label for label in LABELS if "rule='ranks'" in label)
     found = facts(Source(str(every_method), "second", label))
-    assert list(found) == ["all methods", label, "padim", "patchcore(dimension=16, projection=8)"]
+    assert list(found) == ["all methods", label, PADIM, PATCHCORE]
     by_name = {fact.name: fact.value for fact in found[label]}
     assert by_name == {"methods": "padim, patchcore", "rule": "ranks", "seed": "0"}
-    assert {fact.name: fact.value for fact in found["padim"]}["dimensions"] == "none"
+    assert {fact.name: fact.value for fact in found[PADIM]}["levels"] == "8, 16"
 
 
 def test_the_table_of_all_methods_begins_with_their_averages(every_method: Path) -> None:
