@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -38,7 +39,11 @@ def draw_dataset(store: Store) -> Path:
         for (split, kind), count in counts.items()
         for number in range(count)
     ]
-    with ProcessPoolExecutor(os.cpu_count()) as pool:
+    processes = multiprocessing.get_context(
+        "forkserver"
+    )  # to fork this one is unsafe: its display is a thread
+    processes.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(os.cpu_count(), processes) as pool:
         for done, _ in enumerate(pool.map(_draw_one, drawings, chunksize=8), start=1):
             report("draw", None, done, len(drawings))
     store.write(marker, version.encode())
