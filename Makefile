@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench docs picture format clean
+.PHONY: demo test check bench bench-startup docs picture format clean
 
 demo: $(INSTALLED)
 	$(BIN)/spade demo
@@ -21,6 +21,9 @@ check: $(INSTALLED)
 
 bench: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/bench.py
+
+bench-startup: $(INSTALLED)
+	$(BIN)/python tests/benchmarks/startup.py
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tasks.run.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md

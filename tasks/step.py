@@ -3,18 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
-
-from prefect import Task, task
-from prefect.cache_policies import NO_CACHE
-from prefect.client.schemas.objects import State, TaskRun
+from functools import cached_property, update_wrapper
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from storage.errors import UnreachableStoreError
+
+if TYPE_CHECKING:
+    from prefect import Task
+    from prefect.client.schemas.objects import State, TaskRun
+    from prefect.futures import PrefectFuture
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _NEVER_PASSES = (FileNotFoundError, IsADirectoryError, NotADirectoryError, PermissionError, FileExistsError)
+
+
+class Step(Generic[P, R]):
+    """A function that does only what the store does not have, as a task of the flow that calls it.
+
+    The task is made at the first call: to import a step, and to call its function `fn`, takes no Prefect.
+    """
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        """Name the step after its function."""
+        self.fn = function
+        update_wrapper(self, function)
+
+    @cached_property
+    def task(self) -> Task[P, R]:
+        """The task."""
+        from prefect import task
+        from prefect.cache_policies import NO_CACHE
+
+        made = task(
+            cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 20], retry_condition_fn=may_pass
+        )
+        return made(self.fn)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the task, and wait for it."""
+        return self.task(*args, **kwargs)
+
+    def submit(self, *args: P.args, **kwargs: P.kwargs) -> PrefectFuture[R]:
+        """Hand the task to the flow's task runner."""
+        return self.task.submit(*args, **kwargs)
+
+
+def step(function: Callable[P, R]) -> Step[P, R]:
+    """Make a step of a function."""
+    return Step(function)
 
 
 def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -23,9 +61,3 @@ def may_pass(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -> bool:
     if isinstance(error, UnreachableStoreError):
         return True
     return isinstance(error, OSError) and not isinstance(error, _NEVER_PASSES)
-
-
-def step(function: Callable[P, R]) -> Task[P, R]:
-    """Make a task of a function that does only what the store does not have."""
-    retried = task(cache_policy=NO_CACHE, retries=2, retry_delay_seconds=[2, 20], retry_condition_fn=may_pass)
-    return retried(function)

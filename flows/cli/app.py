@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import atexit
+import gc
 import sys
 from collections.abc import Sequence
 from itertools import chain
@@ -59,6 +61,8 @@ for (heading, module), names in _HEADINGS.items():
     group, helps = Group.create_ordered(heading), _docstrings(module)
     for name in names:
         app.command(f"{__package__}.{module}:{name}", name=name, help=helps[name], group=group)
+
+atexit.register(gc.freeze)  # what is left goes with the process: to look for garbage takes torch a second
 
 if __name__ == "__main__":
     sys.exit(main())

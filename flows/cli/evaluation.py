@@ -18,7 +18,7 @@ from flows.cli.options import (
     StoreOption,
     Verbose,
 )
-from flows.cli.running import configure_prefect, resolved, run_flow
+from flows.cli.running import importing, resolved, run_flow
 from flows.cli.settings import Methods, Preset, Settings
 
 
@@ -81,9 +81,9 @@ def plan(
         named.categories,
         **asdict(machine),
     )
-    configure_prefect(verbose=False)
     with progress_display(enabled=True):
-        from tasks.run.plan import plan as plan_run
+        with importing():
+            from tasks.run.plan import plan as plan_run
 
         planned = plan_run(request)
     print_plan(planned)
@@ -124,9 +124,10 @@ def demo(
     code = run_flow(Registration(Dataset.at(root)), store, configuration, verbose=verbose)
     if code:
         return code
-    from tasks.report.build import write_report
-
     with progress_display(enabled=not verbose):
+        with importing():
+            from tasks.report.build import write_report
+
         page = write_report(store)
     print_page(page)
     return 0

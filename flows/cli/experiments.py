@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, fields, replace
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
@@ -48,16 +49,16 @@ def sweep(
     chosen, given = recipe(settings.values(), method or (), preset), axes.axes()
     grid(Point(chosen.configuration, chosen.methods), given)  # errors before the seconds that torch takes
 
-    def start(**settings: Any) -> str:
+    def load() -> Callable[..., str]:
         from flows.sweep import sweep as run_sweep
 
-        return str(run_sweep(axes=given, **settings))
+        return partial(run_sweep, axes=given)
 
     return run_flow(
         resolved(root, registry, category),
         store,
         chosen.configuration,
-        start=start,
+        load=load,
         show=partial(print_sweep, style=format),
         methods=[each.label for each in chosen.methods],
         run_id=run_id,
@@ -87,10 +88,10 @@ def reproduce(
     from tasks.core.methods.spade import Spade
     from tasks.methods.recipes import recipe
 
-    def start(**settings: Any) -> str:
+    def load() -> Callable[..., str]:
         from flows.reproduce import reproduce as reproduce_paper
 
-        return str(reproduce_paper(**settings))
+        return reproduce_paper
 
     given = settings.values()
     named = resolved(root, registry, category)
@@ -98,7 +99,7 @@ def reproduce(
         replace(named, dataset=named.dataset.recognised()),
         store,
         recipe(given).configuration,
-        start=start,
+        load=load,
         show=partial(print_reproduction, style=format),
         spade={each.name: given[each.name] for each in fields(Spade) if each.name in given},
         run_id=run_id,

@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from flows.cli.options import DEFAULT_STORE, MethodOption, Run, StoreOption
-from flows.cli.running import configure_prefect
+from flows.cli.running import importing
 
 
 def score(
@@ -39,10 +39,10 @@ def score(
     from flows.cli.screen.images import print_scores
     from flows.cli.screen.progress import progress_display
 
-    configure_prefect(verbose=False)
     with progress_display(enabled=True):
-        from tasks.new_images.files import find_images, score_files
-        from tasks.new_images.scorer import Scorer
+        with importing():
+            from tasks.new_images.files import find_images, score_files
+            from tasks.new_images.scorer import Scorer
 
         find_images(images)  # before the seconds that calibration may take
         scorer = Scorer(

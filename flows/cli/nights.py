@@ -22,7 +22,7 @@ from flows.cli.options import (
     Tolerance,
     Verbose,
 )
-from flows.cli.running import configure_prefect
+from flows.cli.running import configure_prefect, ready
 from tasks.core.config import DEFAULT_TOLERANCE
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def nightly(
     from flows.cli.screen.runs import print_registered
     from storage.datasets.registry import read_registry
 
-    def start(**settings: Any) -> list[RegisteredRun]:
+    def load() -> Callable[..., list[RegisteredRun]]:
         from flows.nightly import nightly as evaluate_night
 
-        return list(evaluate_night(**settings))
+        return evaluate_night
 
     read_registry(registry)  # before the seconds that Prefect takes
     return _run_registered(
-        start,
+        load,
         print_registered,
         store,
         registry=registry,
@@ -77,14 +77,14 @@ def reprocess(
     from flows.cli.screen.runs import print_changes
     from storage.datasets.registry import read_registry
 
-    def start(**settings: Any) -> list[RegisteredRun]:
+    def load() -> Callable[..., list[RegisteredRun]]:
         from flows.reprocess import reprocess as evaluate_again
 
-        return list(evaluate_again(**settings))
+        return evaluate_again
 
     read_registry(registry).entry(dataset)
     return _run_registered(
-        start,
+        load,
         print_changes,
         store,
         registry=registry,
@@ -95,7 +95,7 @@ def reprocess(
 
 
 def _run_registered(
-    start: Callable[..., list[RegisteredRun]],
+    load: Callable[[], Callable[..., list[RegisteredRun]]],
     show: Callable[[str, Sequence[RegisteredRun]], None],
     store: str,
     *,
@@ -103,16 +103,13 @@ def _run_registered(
     **settings: Any,
 ) -> int:
     """Run a flow with progress on the screen, and show how its runs ended; exit code 1 if one is bad."""
-    from flows.cli.screen.progress import progress_display
-
-    configure_prefect(verbose=verbose)
-    with progress_display(enabled=not verbose):
+    with ready(load, verbose=verbose) as flow:
         from flows.registered import BadRunsError
 
         failure = None
         runs: Sequence[RegisteredRun]
         try:
-            runs = start(store=store, **settings)
+            runs = flow(store=store, **settings)
         except BadRunsError as error:
             runs, failure = error.runs, error
     show(store, runs)

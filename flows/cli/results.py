@@ -8,6 +8,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from flows.cli.options import DEFAULT_STORE, FormatOption, MethodOption, Run, StoreOption
+from flows.cli.running import importing
 from storage.results.schemas import TABLES
 
 _TABLES = (*TABLES, "sweep")
@@ -62,7 +63,8 @@ def report(
     run = found.resolve(run)
     method = found.method(run, method)  # before the seconds that torch takes
     with progress_display(enabled=True):
-        from tasks.report.build import write_report
+        with importing():
+            from tasks.report.build import write_report
 
         page = write_report(store, run, output, method)
     print_page(page)
@@ -87,9 +89,11 @@ def export(
 ) -> None:
     """Write anomaly maps as 16-bit pictures at the size of their images, all on one scale."""
     from flows.cli.screen.progress import progress_display
-    from tasks.export import export_maps
 
     with progress_display(enabled=True):
+        with importing():
+            from tasks.export import export_maps
+
         sidecar = export_maps(
             store,
             run,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cyclopts import CycloptsError
 
@@ -17,6 +19,10 @@ from tasks.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from storage.datasets.registry import Registration
+
+R = TypeVar("R")
+
+_AT_FIRST_CALL = ("prefect.flow_engine", "prefect.task_engine", "fastapi", "pandas")  # by Prefect and pyarrow
 
 
 def resolved(name: str, registry: str, categories: list[str] | None) -> Registration:
@@ -32,27 +38,26 @@ def run_flow(
     store: str,
     configuration: Configuration,
     *,
-    start: Callable[..., str] | None = None,
+    load: Callable[[], Callable[..., str]] | None = None,
     show: Callable[[str, str], None] | None = None,
     verbose: bool,
     **settings: Any,
 ) -> int:
     """Run a flow with progress on the screen, then show its tables; the exit code: 1 of a partial run.
 
-    The flow is `evaluate` and the tables are those of its run, unless `start` and `show` say otherwise.
+    The flow is `evaluate` and the tables are those of its run, unless `load` and `show` say otherwise; `load`
+    imports the flow.
     """
-    from flows.cli.screen.progress import progress_display
     from flows.cli.screen.runs import print_report
     from storage.datasets.dataset import find_categories
 
     find_categories(named.dataset, named.categories)  # before the seconds that Prefect and torch take
-    configure_prefect(verbose=verbose)
-    with progress_display(enabled=not verbose):
-        from flows.evaluate import IncompleteRunError, evaluate
+    with ready(load or _evaluate, verbose=verbose) as flow:
+        from flows.evaluate import IncompleteRunError
 
         incomplete = None
         try:
-            run_id = (start or evaluate)(
+            run_id = flow(
                 root=named.dataset,
                 store=store,
                 configuration=configuration,
@@ -66,6 +71,43 @@ def run_flow(
         print(f"error: {incomplete}", file=sys.stderr)
         return 1
     return 0
+
+
+def _evaluate() -> Callable[..., str]:
+    from flows.evaluate import evaluate
+
+    return evaluate
+
+
+@contextmanager
+def ready(load: Callable[[], Callable[..., R]], *, verbose: bool) -> Iterator[Callable[..., R]]:
+    """A flow that can be called, with its progress on the screen or, with `verbose`, Prefect's log.
+
+    `load` imports it while a server starts, where Prefect's settings name none.
+    """
+    from flows.cli.screen.progress import progress_display
+    from flows.cli.temporary_server import start_server
+
+    configure_prefect(verbose=verbose)
+    server = start_server()
+    with progress_display(enabled=not verbose):
+        with importing():
+            flow = load()
+            for name in _AT_FIRST_CALL:
+                import_module(name)
+        with server.used() if server is not None else nullcontext():
+            yield flow
+
+
+@contextmanager
+def importing() -> Iterator[None]:
+    """Collect no garbage while modules are imported: there is none, and to look takes a fifth longer."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def configure_prefect(*, verbose: bool) -> None:

@@ -16,12 +16,17 @@ import tasks.weights
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import RESNETS
 from tasks.core.networks.levels import torchvision_weights
-from tasks.weights import file_sha256, installed_weights, read_state_dict, weights_file
+from tasks.weights import file_sha256, installed_weights, read_state_dict, torchvision_url, weights_file
 
 
 def test_the_installed_weights_are_the_published_ones() -> None:
     path = weights_file("tf_efficientnet_lite0", None)
     assert path.stem.rpartition("-")[2] == file_sha256(path)[:8]
+
+
+@pytest.mark.parametrize("name", RESNETS)
+def test_a_resnets_weights_are_those_that_torchvision_names(name: str) -> None:
+    assert torchvision_url(name) == torchvision_weights(name).url
 
 
 def test_a_file_that_is_not_there_is_named() -> None:

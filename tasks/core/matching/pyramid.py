@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -29,6 +28,8 @@ def smooth(
 
     `sigma` is in pixels at `resolution` R; 0 filters nothing.
     """
+    from scipy.ndimage import gaussian_filter
+
     upsampled = [
         _resize(torch.from_numpy(values)[:, :, None], (resolution, resolution), "bilinear")[:, :, 0]
         for values in distance_maps

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,8 @@ def critical_difference(values: NDArray[Any], alpha: float = 0.05) -> CriticalDi
     Raises:
         ValueError: fewer than two methods, no category, or a value that is not finite.
     """
+    from scipy.stats import friedmanchisquare, rankdata, studentized_range
+
     if values.ndim != 2 or values.shape[1] < 2 or not len(values):
         raise ValueError(f"a table of shape {values.shape}: a category and two methods are needed at least")
     if not np.isfinite(values).all():

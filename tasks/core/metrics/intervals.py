@@ -9,18 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.stats import norm, rankdata
 
 from tasks.core.metrics.profile import Profile
 from tasks.core.metrics.ranking import PRO_LIMIT
 
 REPLICATES = 1000
 _BLOCK = 250  # replicates evaluated at once
-_Z = float(norm.ppf(0.975))
+_Z = NormalDist().inv_cdf(0.975)
 
 Interval = tuple[float, float]
 
@@ -46,6 +45,8 @@ def delong(
     Raises:
         ValueError: fewer than two images of a class, whose spread would be unknown.
     """
+    from scipy.stats import rankdata
+
     positives, negatives = scores[:, anomalous], scores[:, ~anomalous]
     m, n = positives.shape[1], negatives.shape[1]
     if min(m, n) < 2:
@@ -70,6 +71,8 @@ def rocauc_interval(area: float, variance: float, positives: int, negatives: int
         logit = math.log(area / (1 - area))
         half = _Z * math.sqrt(variance) / (area * (1 - area))
         return _expit(logit - half), _expit(logit + half)
+    from scipy.optimize import brentq
+
     extra = (positives + negatives) / 2 - 1
 
     def beyond(true: float) -> float:
@@ -94,7 +97,7 @@ def rocauc_difference(
     value = float(areas[0] - areas[1])
     variance = covariance[0, 0] + covariance[1, 1] - 2 * covariance[0, 1]
     half = _Z * math.sqrt(max(variance, 0.0))
-    p_value = 2 * float(norm.sf(abs(value) / half * _Z)) if half > 0 else float(value == 0)
+    p_value = math.erfc(abs(value) / half * _Z / math.sqrt(2)) if half > 0 else float(value == 0)
     return Difference(value, max(value - half, -1.0), min(value + half, 1.0), p_value)
 
 

@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from tasks.core.metrics.profile import Profile
 
@@ -130,6 +129,8 @@ def region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
     Regions are 8-connected. Divided by the regions of all masks, the weights above a threshold sum to the
     mean over regions of the share that is above it.
     """
+    from scipy import ndimage
+
     labels, regions = ndimage.label(mask, structure=_EIGHT_CONNECTED)
     found = labels[mask]
     return 1 / np.bincount(found, minlength=1)[found], int(regions)

@@ -1,4 +1,7 @@
-"""The networks of torchvision and timm by name, and their levels, found by stride."""
+"""The networks of torchvision and timm by name, and their levels, found by stride.
+
+Both libraries are imported where a network is made or looked up: they take as long as torch.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,11 @@ from functools import cache
 from itertools import takewhile
 from typing import Any, Literal
 
-import timm
 import torch
-import torchvision
-from timm.models import get_pretrained_cfg
 from torch import Tensor, nn
-from torchvision.models.feature_extraction import create_feature_extractor
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.traits import INPUT_SIZE, Traits
+from tasks.core.networks.traits import EFFICIENTNET_LITE0, INPUT_SIZE, RESNETS, Traits
 
 _FINEST, _COARSEST = 4, 16  # strides of the levels that are kept
 _REBUILT = {"googlenet", "inception_v3"}  # torchvision makes them another network for published weights
@@ -27,12 +26,16 @@ _REBUILT = {"googlenet", "inception_v3"}  # torchvision makes them another netwo
 @cache
 def torchvision_names() -> frozenset[str]:
     """Torchvision's networks for classification."""
+    import torchvision
+
     return frozenset(torchvision.models.list_models(module=torchvision.models)) - _REBUILT
 
 
 @cache
 def timm_names() -> frozenset[str]:
     """Timm's networks, by their plain names and with the tags of their published weights."""
+    import timm
+
     return frozenset(timm.list_models()) | frozenset(timm.list_models(pretrained=True))
 
 
@@ -42,9 +45,9 @@ def library_of(name: str) -> Literal["torchvision", "timm"]:
     Raises:
         ConfigurationError: neither has a network of this name; those that are named alike are told.
     """
-    if name in torchvision_names():
+    if name in RESNETS or (name != EFFICIENTNET_LITE0 and name in torchvision_names()):
         return "torchvision"
-    if name in timm_names():
+    if name == EFFICIENTNET_LITE0 or name in timm_names():
         return "timm"
     known = sorted(torchvision_names() | timm_names())
     near = get_close_matches(name, known, cutoff=0.75) or [each for each in known if name in each][:3]
@@ -57,8 +60,17 @@ def library_of(name: str) -> Literal["torchvision", "timm"]:
 
 def torchvision_weights(name: str) -> Any:
     """The published weights of a torchvision network: the first for images of 224 pixels, if any is."""
+    import torchvision
+
     members = list(torchvision.models.get_model_weights(name))
     return next((each for each in members if each.transforms().crop_size == [INPUT_SIZE]), members[0])
+
+
+def timm_settings(name: str) -> Any:
+    """What timm knows of a network's published weights: where they are, and what images they are for."""
+    from timm.models import get_pretrained_cfg
+
+    return get_pretrained_cfg(name)
 
 
 def make_network(name: str) -> nn.Module:
@@ -68,9 +80,13 @@ def make_network(name: str) -> nn.Module:
         ConfigurationError: there is none of this name, or it does not take images of 224 pixels.
     """
     if library_of(name) == "torchvision":
+        import torchvision
+
         network: nn.Module = torchvision.models.get_model(name)
         return network.eval()
-    published = get_pretrained_cfg(name)
+    import timm
+
+    published = timm_settings(name)
     side = published.input_size[-1]
     options = {"dynamic_img_size": True} if published.fixed_input_size and side != INPUT_SIZE else {}
     try:
@@ -131,7 +147,7 @@ def find_traits(name: str, side: int = INPUT_SIZE) -> Traits:
     if library_of(name) == "torchvision":
         scale = torchvision_weights(name).transforms()
         return Traits("torchvision", grids, tuple(scale.mean), tuple(scale.std))
-    published = get_pretrained_cfg(name)
+    published = timm_settings(name)
     return Traits("timm", grids, published.mean, published.std)
 
 
@@ -174,6 +190,8 @@ def _unusable(name: str, reason: str) -> ConfigurationError:
 
 class _OfTorchvision(nn.Module):
     def __init__(self, network: nn.Module, stages: Mapping[int, str]) -> None:
+        from torchvision.models.feature_extraction import create_feature_extractor
+
         super().__init__()
         last = _last_layer(network)
         network.set_submodule(last, nn.Identity())

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -9,19 +7,6 @@ import pytest
 from command import spade
 
 from flows.cli.app import COMMANDS, app
-
-HEAVY = {"torch", "torchvision", "timm", "prefect", "zarr", "numpy", "pandas", "pyarrow", "faiss", "sklearn"}
-
-
-def imported(*arguments: object) -> set[str]:
-    """Which of the heavy packages a command imports, in a process of its own."""
-    words = [str(argument) for argument in arguments]
-    program = (
-        f"import sys; from flows.cli.app import main\ntry: main({words!r})\nexcept SystemExit: pass\n"
-        f"print(*({HEAVY!r} & sys.modules.keys()))"
-    )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
 
 
 def test_the_help_names_every_command_with_its_first_sentence() -> None:
@@ -90,12 +75,3 @@ def test_the_environment_names_store_and_registry(
     assert "no store at" in spade("repair", "--store", tmp_path / "other")[2]
     monkeypatch.setenv("SPADE_REGISTRY", str(tmp_path / "absent.toml"))
     assert "absent.toml" in spade("reprocess", "drawn")[2]
-
-
-def test_only_what_a_command_needs_is_imported(finished: Path) -> None:
-    assert imported("--help") == set()
-    assert imported("--version") == set()
-    assert imported("evaluate", "--help") & {"torch", "prefect", "sklearn", "faiss"} == set()
-    assert imported("results", "--store", finished) == {"numpy", "pyarrow"}
-    compared = imported("compare", "one", "one", "--store", finished)
-    assert compared & {"torch", "timm", "prefect", "sklearn", "faiss"} == set()
