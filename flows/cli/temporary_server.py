@@ -100,8 +100,15 @@ class TemporaryServer:
 
 
 def start_server() -> TemporaryServer | None:
-    """A server that starts, unless the environment names one."""
-    return None if os.environ.get("PREFECT_API_URL") else TemporaryServer()
+    """A server that starts, unless the environment names one, or Prefect's settings where they are read."""
+    if os.environ.get("PREFECT_API_URL"):
+        return None
+    if "prefect" in sys.modules:
+        from prefect.settings import get_current_settings
+
+        if get_current_settings().api.url is not None:
+            return None
+    return TemporaryServer()
 
 
 def _serve(listening: socket.socket) -> None:

@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.traits import EFFICIENTNET_LITE0, INPUT_SIZE, RESNETS, Traits
+from tasks.core.networks.known import EFFICIENTNET_LITE0, RESNETS
+from tasks.core.networks.traits import INPUT_SIZE, Traits
 
 _FINEST, _COARSEST = 4, 16  # strides of the levels that are kept
 _REBUILT = {"googlenet", "inception_v3"}  # torchvision makes them another network for published weights
