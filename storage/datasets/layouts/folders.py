@@ -10,7 +10,6 @@ from pathlib import PurePosixPath
 from typing import Literal
 
 from storage.datasets.globs import check_pattern, find, parts_of
-from storage.datasets.images import HALF_SCALE
 from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
@@ -34,7 +33,8 @@ class Folders(Layout):
         anomalous: anomalous test images; the kind of defect is the part `{defect}`, or the name in a table;
             the kind "good" is normal.
         mask: path of an image's mask, made of {parent}, {stem}, {name}, {category} and {defect}.
-        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255.
+        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the
+            masks tell (`storage/datasets/masks.py`).
         category: name of the one category where no pattern has a part `{category}`; None for the dataset's.
         train_share: share of `normal` to train with, met on average: a new image moves no other.
         train_number: if given, how many of `normal` to train with: a new image moves at most one other.
@@ -46,7 +46,7 @@ class Folders(Layout):
     test_normal: tuple[str, ...] = ()
     anomalous: tuple[str, ...] | Mapping[str, str] = ()
     mask: str | None = None
-    mask_threshold: int = HALF_SCALE
+    mask_threshold: int | None = None
     category: str | None = None
     train_share: float = 0.8
     train_number: int | None = None
@@ -74,7 +74,7 @@ class Folders(Layout):
             raise DatasetError(f"train_share is {self.train_share}: it is a number between 0 and 1")
         if self.train_number is not None and self.train_number < 1:
             raise DatasetError(f"train_number is {self.train_number}: it is a whole number, 1 or more")
-        if not 0 <= self.mask_threshold < 255:
+        if self.mask_threshold is not None and not 0 <= self.mask_threshold < 255:
             raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
         try:
             self._mask_of("folder/name.png", "category", "defect")
@@ -131,16 +131,16 @@ class Folders(Layout):
                 category = parts.get("category") or self.category or name
                 kind = defect or parts.get("defect", _UNNAMED)
                 found.setdefault(image_id, File(category, split, image_id, kind))
-        masks = {}
+        masks: dict[str, tuple[str, ...]] = {}
         for image_id, file in found.items():
             mask = self._mask_of(image_id, file.category, file.defect)
             if mask is not None and mask != image_id:
                 folder, _, mask_name = mask.rpartition("/")
                 if mask_name in tree.listing(folder).files:
-                    masks[image_id] = mask
-        others = set(masks.values())
+                    masks[image_id] = (mask,)
+        others = {mask for joined in masks.values() for mask in joined}
         return [
-            file if file.split == "train" else replace(file, mask=masks.get(image_id))
+            file if file.split == "train" else replace(file, masks=masks.get(image_id, ()))
             for image_id, file in found.items()
             if image_id not in others
         ]

@@ -96,8 +96,8 @@ class Frames(Layout):
             if reason is not None:
                 yield File(category, "test", image_id, reason=reason)
                 continue
-            mask = slice_name(f"{self.masks}/{video}.npy", number) if has_mask else None
-            yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, mask)
+            masks = (slice_name(f"{self.masks}/{video}.npy", number),) if has_mask else ()
+            yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, masks)
 
 
 def _frames(tree: Tree, folder: str) -> list[str]:

@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from storage.datasets.images import HALF_SCALE
 from storage.datasets.layouts.file import File
 from storage.datasets.tree import Tree
 
@@ -31,9 +30,9 @@ class Layout(ABC):
         return False
 
     @property
-    def mask_threshold(self) -> int:
-        """A mask's pixel is anomalous above it, on the scale of 0 to 255."""
-        return HALF_SCALE
+    def mask_threshold(self) -> int | None:
+        """A mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the masks tell."""
+        return None
 
     @abstractmethod
     def categories(self, tree: Tree, name: str) -> list[str]:

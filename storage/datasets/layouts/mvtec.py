@@ -65,7 +65,7 @@ def _files(tree: Tree, category: str) -> Iterator[File]:
             mask = masks.get((defect, PurePosixPath(file).stem)) if split == "test" else None
             if mask is not None:
                 claimed.add((defect, mask))
-                image = replace(image, mask=f"{category}/ground_truth/{defect}/{mask}")
+                image = replace(image, masks=(f"{category}/ground_truth/{defect}/{mask}",))
             yield image
     if not any(images.values()) and category not in tree.unusable_folders:
         yield File(category, "train", category, reason="no file in train or test")
