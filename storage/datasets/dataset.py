@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, AnyLayout, recognise
 from storage.datasets.manifest import ImageFile
-from storage.datasets.tree import Tree, read_file, shown
+from storage.datasets.tree import Tree, shown
 from storage.errors import DatasetError
 from storage.store.location import Location, location
 
@@ -139,19 +138,16 @@ def read_mask(dataset: Dataset, image: ImageFile) -> NDArray[np.bool_]:
 
 
 def read_content(dataset: Dataset, name: str) -> bytes:
-    """The bytes of a file below the root of a dataset, or of a slice of an array (`arrays.py`).
+    """The bytes of an image or a mask of a dataset.
 
     Raises:
         UnreadableImageError: there is no such file, or it cannot be read.
     """
-    part = slice_of(name)
     try:
-        if part is not None:
-            return read_slice(dataset.folder / part[0], part[1])
-        return read_file(dataset.folder / name)
+        return dataset.layout.content(dataset.folder, name)
     except OSError as error:
         raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise UnreadableImageError(f"{name}: {error}") from error
 
 

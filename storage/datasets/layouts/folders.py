@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
 from storage.datasets.globs import check_pattern, find, parts_of
+from storage.datasets.layouts.division import Divided
 from storage.datasets.layouts.file import GOOD, File, Split
-from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 
@@ -20,7 +19,7 @@ _UNNAMED = "anomalous"
 
 
 @dataclass(frozen=True)
-class Folders(Layout):
+class Folders(Divided):
     """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
 
     A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
@@ -48,9 +47,6 @@ class Folders(Layout):
     mask: str | None = None
     mask_threshold: int | None = None
     category: str | None = None
-    train_share: float = 0.8
-    train_number: int | None = None
-    seed: int = 0
     kind: Literal["folders"] = "folders"
 
     def __post_init__(self) -> None:
@@ -70,10 +66,7 @@ class Folders(Layout):
             raise DatasetError(
                 f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
             )
-        if not 0 < self.train_share < 1:
-            raise DatasetError(f"train_share is {self.train_share}: it is a number between 0 and 1")
-        if self.train_number is not None and self.train_number < 1:
-            raise DatasetError(f"train_number is {self.train_number}: it is a whole number, 1 or more")
+        super().__post_init__()
         if self.mask_threshold is not None and not 0 <= self.mask_threshold < 255:
             raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
         try:
@@ -95,17 +88,6 @@ class Folders(Layout):
     def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
         """Every image of these categories; a mask is joined to its image by the template."""
         return (file for file in self._files(tree, name) if file.category in categories)
-
-    def trained(self, contents: Iterable[str]) -> set[str]:
-        """Those of the normal images' SHA-256 to train with: by the lowest hashes of seed and content."""
-        ranked = sorted((self._hash(content), content) for content in set(contents))
-        if self.train_number is not None:
-            return {content for _, content in ranked[: self.train_number]}
-        return {content for value, content in ranked if value < self.train_share}
-
-    def _hash(self, content: str) -> float:
-        """A number from 0 to 1 that a content and the seed always give."""
-        return int(hashlib.sha256(f"{self.seed} {content}".encode()).hexdigest()[:13], 16) / 16**13
 
     def _patterns(self) -> Iterator[tuple[Split, str | None, str]]:
         """Split, kind of defect (None: as the pattern says) and pattern, in the order of precedence."""

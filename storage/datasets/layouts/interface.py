@@ -6,8 +6,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
+from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.layouts.file import File
-from storage.datasets.tree import Tree
+from storage.datasets.tree import Tree, read_file
+from storage.store.location import Location
 
 
 class Layout(ABC):
@@ -29,6 +31,12 @@ class Layout(ABC):
         """Whether the files are laid out so beyond doubt; a layout that needs settings never says so."""
         return False
 
+    @classmethod
+    def expected(cls) -> str:
+        """The first path of the docstring, for errors."""
+        lines = [line.strip() for line in (cls.__doc__ or "").splitlines()[1:]]
+        return next((line for line in lines if line), cls.kind)
+
     @property
     def mask_threshold(self) -> int | None:
         """A mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the masks tell."""
@@ -45,6 +53,15 @@ class Layout(ABC):
     @abstractmethod
     def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
         """Every image of these categories, and every mask that no image claims; nothing of them is read."""
+
+    def content(self, root: Location, name: str) -> bytes:
+        """The content of an image or a mask, given the dataset's root and the path that `files` named.
+
+        Raises:
+            OSError, ValueError: there is none, or it cannot be read.
+        """
+        part = slice_of(name)
+        return read_file(root / name) if part is None else read_slice(root / part[0], part[1])
 
     def trained(self, contents: Iterable[str]) -> set[str]:
         """Those of a category's undecided normal images, given as SHA-256, to train with."""

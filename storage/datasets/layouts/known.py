@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Discriminator
 
-from storage.datasets.layouts import folders, frames, mvtec
+from storage.datasets.layouts import (
+    coco,
+    folders,
+    frames,
+    mvtec,
+    mvtec_variants,
+    real_iad,
+    surfaces,
+    table,
+    visa,
+)
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
 
@@ -16,8 +26,22 @@ LAYOUTS: dict[str, type[Layout]] = {
     layout.kind: layout
     for layout in (
         mvtec.Mvtec,
-        folders.Folders,
+        mvtec.Mpdd,
+        mvtec.Btad,
+        mvtec_variants.MvtecAd2,
+        mvtec_variants.MvtecLoco,
+        mvtec_variants.Mvtec3d,
+        mvtec_variants.Autovi,
+        visa.Visa,
+        visa.Visa1cls,
+        surfaces.KolektorSdd,
+        surfaces.KolektorSdd2,
+        surfaces.Dagm,
+        real_iad.RealIad,
+        coco.Coco,
         frames.Frames,
+        table.Table,
+        folders.Folders,
     )
 }
 MVTEC = mvtec.Mvtec()

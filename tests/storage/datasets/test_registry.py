@@ -60,7 +60,10 @@ def test_an_entry_is_a_dataset_with_categories_and_configurations(registry: Path
         ("categories = ['nut']", "root"),
         ("root = 'x'\ncategories = 'nut'", "categories is 'nut': Input should be a valid tuple"),
         ("root = 'x'\nconfigurations = ['quik']", r"no \[configurations.quik\]: did you mean quick"),
-        ("root = 'x'\nlayout = { kind = 'folder' }", "layout.kind is 'folder': it is one of mvtec, folders"),
+        (
+            "root = 'x'\nlayout = { kind = 'folder' }",
+            "layout.kind is 'folder': it is one of mvtec, mpdd, btad, ",
+        ),
         ("root = 'x'\nlayout = { kind = 'mvtec', normal = ['*'] }", "layout: normal is no setting"),
         ("root = 'x'\nlayout = { kind = 'folders' }", "layout: neither normal nor train_normal"),
         (
