@@ -214,10 +214,11 @@ def coco(root: Path) -> dict[str, Held]:
     kinds = [{"id": 1, "name": "dent"}, {"id": 2, "name": "hole"}]
     box = [5, 4, 8, 4, 8, 6, 5, 6]
     runs = {"counts": [10, 3, (SIDE + 3) * SIDE - 13], "size": [SIDE, SIDE + 3]}
-    for part, bad in (
-        ("train2017", {2: [(1, [box])]}),
-        ("val2017", {5: [(1, [box]), (2, runs)], 6: [(2, runs)]}),
-    ):
+    parts: dict[str, dict[int, list[tuple[int, Any]]]] = {
+        "train2017": {2: [(1, [box])]},
+        "val2017": {5: [(1, [box]), (2, runs)], 6: [(2, runs)]},
+    }
+    for part, bad in parts.items():
         numbers = range(0, 4) if part == "train2017" else range(4, 8)
         paint.image(*(f"{part}/{n:012}.jpg" for n in numbers))
         table = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated
@@ -21,6 +22,7 @@ from storage.datasets.layouts import (
 )
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
+from storage.errors import DatasetError
 
 LAYOUTS: dict[str, type[Layout]] = {
     layout.kind: layout
@@ -50,6 +52,21 @@ if TYPE_CHECKING:
     AnyLayout = Layout
 else:
     AnyLayout = Annotated[reduce(or_, LAYOUTS.values()), Discriminator("kind")]
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of that name with its own settings.
+
+    Raises:
+        DatasetError: there is none, or it needs settings.
+    """
+    if name not in LAYOUTS:
+        near = get_close_matches(name, LAYOUTS) or LAYOUTS
+        raise DatasetError(f"no layout {name!r}: did you mean {', '.join(near)}?")
+    try:
+        return LAYOUTS[name]()
+    except DatasetError as error:
+        raise DatasetError(f"the layout {name} needs settings ({error}): register the dataset") from error
 
 
 def recognise(tree: Tree) -> Layout | None:
