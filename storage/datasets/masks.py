@@ -15,9 +15,9 @@ HALF_SCALE = 127
 _SMALL = 32
 
 
-def found_threshold(peaks: Iterable[float]) -> int:
-    """The threshold that the highest values of masks tell."""
-    return 0 if 0 < max(peaks, default=0) <= HALF_SCALE else HALF_SCALE
+def found_threshold(peak: float) -> int:
+    """The threshold that the highest value of a category's masks tells."""
+    return 0 if 0 < peak <= HALF_SCALE else HALF_SCALE
 
 
 def scale(images: Iterable[ImageFile]) -> str:

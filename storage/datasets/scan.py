@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import PurePosixPath
 
 from storage.datasets.arrays import slice_of
@@ -25,6 +26,8 @@ from storage.datasets.layouts.interface import Layout
 from storage.datasets.manifest import OK, ImageFile, Manifest
 from storage.datasets.masks import found_threshold
 from storage.datasets.tree import Tree
+
+_BATCH = 16  # files that a thread checks in one go
 
 
 def read_manifest(
@@ -51,7 +54,8 @@ def read_manifest(
     check = _Check(dataset, tree, _Known.of(known, verify=verify))
     images: list[ImageFile] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for image in pool.map(check, files):
+        batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+        for image in chain.from_iterable(pool.map(lambda batch: [*map(check, batch)], batches)):
             images.append(image)
             if progress is not None:
                 progress(len(images), len(files))
@@ -164,10 +168,9 @@ class _Check:
 
 def _judge_masks(layout: Layout, files: Sequence[File], images: Sequence[ImageFile]) -> Iterator[ImageFile]:
     """Say above which value masks are anomalous, category by category, and what that makes of each image."""
-    peaks = defaultdict(list)
+    peaks: dict[str, float] = defaultdict(float)
     for image in images:
-        if image.mask_peak is not None:
-            peaks[image.category].append(image.mask_peak)
+        peaks[image.category] = max(peaks[image.category], image.mask_peak or 0)
     for file, image in zip(files, images, strict=True):
         threshold = layout.mask_threshold
         if threshold is None:
