@@ -26,6 +26,7 @@ class Divided(Layout):
 
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
+        super().__post_init__()
         if not 0 < self.train_share < 1:
             raise DatasetError(f"train_share is {self.train_share}: it is a number between 0 and 1")
         if self.train_number is not None and self.train_number < 1:

@@ -32,8 +32,6 @@ class Folders(Divided):
         anomalous: anomalous test images; the kind of defect is the part `{defect}`, or the name in a table;
             the kind "good" is normal.
         mask: path of an image's mask, made of {parent}, {stem}, {name}, {category} and {defect}.
-        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the
-            masks tell (`storage/datasets/masks.py`).
         category: name of the one category where no pattern has a part `{category}`; None for the dataset's.
         train_share: share of `normal` to train with, met on average: a new image moves no other.
         train_number: if given, how many of `normal` to train with: a new image moves at most one other.
@@ -45,7 +43,6 @@ class Folders(Divided):
     test_normal: tuple[str, ...] = ()
     anomalous: tuple[str, ...] | Mapping[str, str] = ()
     mask: str | None = None
-    mask_threshold: int | None = None
     category: str | None = None
     kind: Literal["folders"] = "folders"
 
@@ -67,8 +64,6 @@ class Folders(Divided):
                 f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
             )
         super().__post_init__()
-        if self.mask_threshold is not None and not 0 <= self.mask_threshold < 255:
-            raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
         try:
             self._mask_of("folder/name.png", "category", "defect")
         except (KeyError, IndexError, ValueError, AttributeError) as error:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.layouts.file import File
 from storage.datasets.tree import Tree, read_file
+from storage.errors import DatasetError
 from storage.store.location import Location
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layout(ABC):
     """Finds the images of a dataset, and says the category, the side, the label and the mask of each.
 
@@ -20,11 +23,19 @@ class Layout(ABC):
 
     Attributes:
         kind: its name, and the value of `kind` in a file of registered datasets.
+        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the masks of
+            the category tell (`storage/datasets/masks.py`).
     """
 
-    kind: str
+    kind: str = ""
+    mask_threshold: int | None = None
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """Check each setting; DatasetError names the first that is wrong."""
+        if self.mask_threshold is not None and not 0 <= self.mask_threshold < 255:
+            raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
 
     @classmethod
     def recognises(cls, tree: Tree) -> bool:  # noqa: ARG003 (of those that say more)
@@ -36,11 +47,6 @@ class Layout(ABC):
         """The first path of the docstring, for errors."""
         lines = [line.strip() for line in (cls.__doc__ or "").splitlines()[1:]]
         return next((line for line in lines if line), cls.kind)
-
-    @property
-    def mask_threshold(self) -> int | None:
-        """A mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the masks tell."""
-        return None
 
     @abstractmethod
     def categories(self, tree: Tree, name: str) -> list[str]:

@@ -155,7 +155,7 @@ def test_patterns_that_match_nothing_are_named(root: Path) -> None:
 
 @pytest.mark.parametrize("threshold", [0, 127, 200])
 def test_a_smooth_mask_is_cut_above_the_threshold(root: Path, threshold: int) -> None:
-    layout = Folders(("MT_Free/*.png",), mask="masks/Crack/{name}", anomalous=TILES.anomalous)
+    layout = Folders(normal=("MT_Free/*.png",), mask="masks/Crack/{name}", anomalous=TILES.anomalous)
     dataset = Dataset(str(root), "tiles", Folders(**(vars(layout) | {"mask_threshold": threshold})))
     entry = by_id(read_manifest(dataset))["MT_Crack/100.png"]
     np.testing.assert_array_equal(read_mask(dataset, entry), ramp(0, 255) > threshold)

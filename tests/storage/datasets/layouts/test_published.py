@@ -115,3 +115,12 @@ def test_annotations_that_cannot_be_drawn_cost_no_image(tmp_path: Path) -> None:
     reasons = [image.mask_reason or "" for image in read_manifest(Dataset.at(tmp_path).recognised()).test()]
     assert len(reasons) == 2
     assert all("runs of 649 pixels in an image of 648" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", ["mvtec", "visa", "kolektor_sdd"])
+def test_a_threshold_may_be_named_with_any_layout(kind: str, tmp_path: Path) -> None:
+    dataset, _ = draw(kind, tmp_path)
+    high = Dataset.at(dataset.root, LAYOUTS[kind](mask_threshold=254))
+    assert {image.mask_threshold for image in read_manifest(high).files} <= {254, None}
+    with pytest.raises(DatasetError, match="mask_threshold is 255: it is a number from 0 to 254"):
+        LAYOUTS[kind](mask_threshold=255)
