@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from storage.datasets.registry import Registration
 
 
-def resolved(name: str, registry: str, categories: list[str] | None) -> Registration:
+def resolved(
+    name: str, registry: str, categories: list[str] | None, layout: str | None = None
+) -> Registration:
     """What a user calls by this name, with those of its categories that are asked for."""
     from storage.datasets.registry import resolve
 
-    named = resolve(name, registry)
+    named = resolve(name, registry, layout)
     return replace(named, categories=tuple(categories)) if categories else named
 
 

@@ -40,7 +40,7 @@ class Proposal:
         if layout != MVTEC:
             settings = {
                 field.name: getattr(layout, field.name)
-                for field in fields(default)  # type: ignore[arg-type]  # a dataclass
+                for field in fields(default)
                 if field.name == "kind" or getattr(layout, field.name) != field.default
             }
             written = ", ".join(f"{key} = {json.dumps(value)}" for key, value in settings.items())
@@ -85,10 +85,8 @@ def register(path: Path, proposal: Proposal) -> None:
     if proposal.name in known:
         raise DatasetError(f"{path} has a dataset {proposal.name!r}: choose another name, or remove that")
     path.parent.mkdir(parents=True, exist_ok=True)
-    gap = "\n" if text.strip() else ""
-    path.write_text(
-        f"{text.rstrip()}{gap}\n{proposal.entry()}" if text.strip() else proposal.entry(), "utf-8"
-    )
+    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+    path.write_text(before + proposal.entry(), "utf-8")
 
 
 def _key(name: str) -> str:

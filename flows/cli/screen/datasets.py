@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from inspect import cleandoc
+from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from storage.datasets import masks
 from storage.datasets.dataset import find_categories
 from storage.datasets.layouts.known import LAYOUTS
 from storage.datasets.manifest import Manifest, last_manifest
+from storage.datasets.proposal import propose, register
 from storage.datasets.published import Published, compare, known_dataset
 from storage.datasets.registry import Registration
 from storage.datasets.scan import read_manifest
@@ -34,6 +36,16 @@ def inspect_dataset(named: Registration, store: str, *, every: bool = False, ver
     published = known_dataset(named.dataset.layout, every_category)
     if published is not None:
         print_published(manifest, published, every_category)
+
+
+def add_dataset(name: str, root: str, registry: str, layout: str | None = None, *, write: bool) -> None:
+    """Show the entry that a folder gets in the file of registered datasets, and write it if asked to."""
+    proposal = propose(name, root, layout)
+    print(proposal.entry())
+    print_inspection(proposal.manifest)
+    if write:
+        register(Path(registry), proposal)
+    print(f"written to {registry}" if write else f"(--yes writes the entry to {registry})")
 
 
 def print_inspection(manifest: Manifest, *, every: bool = False) -> None:

@@ -8,7 +8,7 @@ import pytest
 from published import COPIES
 from tiny import write_category
 
-from flows.cli.screen.datasets import inspect_dataset, print_layouts
+from flows.cli.screen.datasets import add_dataset, inspect_dataset, print_layouts
 from storage.datasets import scan
 from storage.datasets.dataset import Dataset
 from storage.datasets.layouts.known import LAYOUTS
@@ -95,3 +95,17 @@ def test_every_layout_is_listed_with_what_it_expects(capsys: pytest.CaptureFixtu
     out = capsys.readouterr().out
     assert all(f"\n{kind}\n    " in f"\n{out}" for kind in LAYOUTS)
     assert "    kosNN/PartN_label.bmp\n" in out
+
+
+def test_an_entry_is_shown_and_written_when_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root, registry = tmp_path / "data", tmp_path / "datasets.toml"
+    root.mkdir()
+    COPIES["btad"](root)
+    add_dataset("btad", str(root), str(registry), write=False)
+    assert not registry.exists()
+    assert f"(--yes writes the entry to {registry})" in capsys.readouterr().out
+    add_dataset("btad", str(root), str(registry), write=True)
+    assert 'layout = { kind = "btad" }' in capsys.readouterr().out
+    assert resolve("btad", str(registry)).dataset.name == "btad"
