@@ -15,7 +15,8 @@ from cyclopts import App, Group, Parameter
 from flows.cli.running import errors
 
 _HEADINGS = {  # commands by heading and module
-    ("Evaluate a dataset", "evaluation"): ("evaluate", "plan", "inspect", "demo"),
+    ("Evaluate a dataset", "evaluation"): ("evaluate", "plan", "demo"),
+    ("Datasets", "datasets"): ("inspect", "datasets", "add"),
     ("Experiments", "experiments"): ("sweep", "reproduce", "methods"),
     ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
     ("What the store holds", "results"): ("results", "report", "export", "repair"),

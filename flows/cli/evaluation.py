@@ -1,17 +1,15 @@
-"""Commands that evaluate a dataset, or say what it holds and what that would take."""
+"""Commands that evaluate a dataset, or say what that would take."""
 
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
-
-from cyclopts import Parameter
 
 from flows.cli.computing import Machine, Worker
 from flows.cli.options import (
     DEFAULT_REGISTRY,
     DEFAULT_STORE,
     Categories,
+    LayoutOption,
     RegistryOption,
     Root,
     RunId,
@@ -27,6 +25,7 @@ def evaluate(
     /,
     *,
     category: Categories = None,
+    layout: LayoutOption = None,
     preset: Preset = "paper",
     method: Methods = None,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
@@ -41,7 +40,7 @@ def evaluate(
 
     chosen = recipe(settings.values(), method or (), preset)
     return run_flow(
-        resolved(root, registry, category),
+        resolved(root, registry, category, layout),
         store,
         chosen.configuration,
         methods=[each.label for each in chosen.methods],
@@ -56,6 +55,7 @@ def plan(
     /,
     *,
     category: Categories = None,
+    layout: LayoutOption = None,
     preset: Preset = "paper",
     method: Methods = None,
     settings: Settings = Settings(),  # noqa: B008 (frozen)
@@ -71,7 +71,7 @@ def plan(
     from tasks.methods.recipes import recipe
 
     chosen = recipe(settings.values(), method or (), preset)
-    named = resolved(root, registry, category)
+    named = resolved(root, registry, category, layout)
     find_categories(named.dataset, named.categories)  # before the seconds that torch takes
     request = Request(
         named.dataset,
@@ -87,21 +87,6 @@ def plan(
 
         planned = plan_run(request)
     print_plan(planned)
-
-
-def inspect(
-    root: Root,
-    /,
-    *,
-    category: Categories = None,
-    every: Annotated[bool, Parameter(name="--all", help="Name every file, not one of each kind.")] = False,
-    store: StoreOption = DEFAULT_STORE,
-    registry: RegistryOption = DEFAULT_REGISTRY,
-) -> None:
-    """Show what a dataset holds and what is wrong with it; nothing is computed or written."""
-    from flows.cli.screen.datasets import inspect_dataset
-
-    inspect_dataset(resolved(root, registry, category), store, every=every)
 
 
 def demo(

@@ -24,6 +24,10 @@ RegistryOption = Annotated[
     str, Parameter(name="--registry", env_var="SPADE_REGISTRY", help="File of registered datasets.")
 ]
 Categories = Annotated[list[str] | None, Parameter(name="--category", help="Only this category; repeatable.")]
+LayoutOption = Annotated[
+    str | None,
+    Parameter(name="--layout", help="See spade datasets. Default: what the folder shows, or MVTec AD's."),
+]
 MethodOption = Annotated[
     str | None, Parameter(name="--method", help="Of the run, as its tables name it. Default: its first.")
 ]

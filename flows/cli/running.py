@@ -25,11 +25,13 @@ R = TypeVar("R")
 _AT_FIRST_CALL = ("prefect.flow_engine", "prefect.task_engine", "fastapi", "pandas")  # by Prefect and pyarrow
 
 
-def resolved(name: str, registry: str, categories: list[str] | None) -> Registration:
+def resolved(
+    name: str, registry: str, categories: list[str] | None, layout: str | None = None
+) -> Registration:
     """What a user calls by this name, with those of its categories that are asked for."""
     from storage.datasets.registry import resolve
 
-    named = resolve(name, registry)
+    named = resolve(name, registry, layout)
     return replace(named, categories=tuple(categories)) if categories else named
 
 

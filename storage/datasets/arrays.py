@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from storage.datasets.tree import read_file
 from storage.store.location import Location
 
-_SLICE = re.compile(r"(.+\.npy)#(\d+)")
+_SLICE = re.compile(r"(.+\.(?:npy|json))#(\d+)")
 _LONGEST_HEADER = 4096  # bytes; numpy writes 128 for a plain array
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
 def slice_name(name: str, index: int) -> str:
-    """How slice `index` of the first axis of an array's file is named."""
+    """How slice `index` of the first axis of an array's file, or an entry of a JSON file, is named."""
     return f"{name}#{index}"
 
 

@@ -43,12 +43,12 @@ def _usable(manifest: Manifest) -> dict[str, ImageFile]:
     return {
         image.image_id: image
         for image in manifest.files
-        if image.status == OK and image.split in ("train", "test")
+        if image.status == OK and image.split != "ground_truth"
     }
 
 
-def _label(image: ImageFile) -> tuple[str, str, str | None]:
-    return image.split, image.defect, image.mask_sha256
+def _label(image: ImageFile) -> tuple[str, str, str]:
+    return image.split, image.defect, image.mask_key
 
 
 def _row(kind: str, image: ImageFile, previous: str | None = None) -> dict[str, Any]:

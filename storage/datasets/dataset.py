@@ -13,11 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
-from storage.datasets.arrays import read_slice, slice_of
-from storage.datasets.images import HALF_SCALE, UnreadableImageError, decode_image, decode_mask
+from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, AnyLayout, recognise
 from storage.datasets.manifest import ImageFile
-from storage.datasets.tree import Tree, read_file, shown
+from storage.datasets.tree import Tree, shown
 from storage.errors import DatasetError
 from storage.store.location import Location, location
 
@@ -125,37 +124,47 @@ def read_image(dataset: Dataset, image: ImageFile) -> NDArray[np.uint8]:
 
 
 def read_mask(dataset: Dataset, image: ImageFile) -> NDArray[np.bool_]:
-    """The mask (H, W) of an image with a usable one.
+    """The mask (H, W) of an image with a usable one, its files joined.
 
     Raises:
-        UnreadableImageError: the file is gone or is not what the manifest saw.
+        UnreadableImageError: a file is gone or is not what the manifest saw.
     """
-    if image.mask is None or image.mask_sha256 is None:
+    if not image.masks or image.mask_sha256 is None:
         raise ValueError(f"{image.image_id} has no mask")
-    content, threshold = read_content(dataset, image.mask), dataset.layout.mask_threshold
-    if mask_digest(content, threshold) != image.mask_sha256:
-        raise UnreadableImageError(f"{image.mask} changed during the run")
-    return decode_mask(content, threshold)
+    contents = [read_content(dataset, mask) for mask in image.masks]
+    if mask_digest(contents) != image.mask_sha256:
+        raise UnreadableImageError(f"{', '.join(image.masks)} changed during the run")
+    return join_masks(contents) > (image.mask_threshold or 0)
 
 
 def read_content(dataset: Dataset, name: str) -> bytes:
-    """The bytes of a file below the root of a dataset, or of a slice of an array (`arrays.py`).
+    """The bytes of an image or a mask of a dataset.
 
     Raises:
         UnreadableImageError: there is no such file, or it cannot be read.
     """
-    part = slice_of(name)
     try:
-        if part is not None:
-            return read_slice(dataset.folder / part[0], part[1])
-        return read_file(dataset.folder / name)
+        return dataset.layout.content(dataset.folder, name)
     except OSError as error:
         raise UnreadableImageError(f"{name}: {error.strerror or error}") from error
-    except ValueError as error:
+    except (ValueError, LookupError, TypeError) as error:
         raise UnreadableImageError(f"{name}: {error}") from error
 
 
-def mask_digest(content: bytes, threshold: int) -> str:
-    """SHA-256 of a mask's file, and of the threshold unless that is half scale: another is another mask."""
-    prefix = b"" if threshold == HALF_SCALE else b"%d " % threshold
-    return hashlib.sha256(prefix + content).hexdigest()
+def mask_digest(contents: Sequence[bytes]) -> str:
+    """SHA-256 of a mask's file, or of those of several."""
+    digests = [hashlib.sha256(content).hexdigest() for content in contents]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def join_masks(contents: Sequence[bytes]) -> NDArray[np.float32]:
+    """The highest of the values (H, W) of masks of one image, on the scale of 0 to 255.
+
+    Raises:
+        UnreadableImageError: one is no image, or of another size.
+    """
+    masks = [decode_mask(content) for content in contents]
+    if len({mask.shape for mask in masks}) > 1:
+        raise UnreadableImageError("the masks of the image are not of one size")
+    joined: NDArray[np.float32] = np.max(masks, axis=0)
+    return joined

@@ -11,10 +11,10 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from storage.datasets.arrays import decode_array
 
 SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
-HALF_SCALE = 127
 _FORMATS = ("PNG", "JPEG", "BMP", "TIFF")
 _ARRAY = b"\x93NUMPY"
 _SIXTEEN_BIT = frozenset({"I;16", "I;16B", "I;16L"})
+_COLOURED = frozenset({"RGB", "RGBA", "P"})
 _WITHOUT_SCALE = {"F": "floating-point", "I": "32-bit"}
 
 
@@ -37,30 +37,37 @@ def decode_image(content: bytes) -> tuple[NDArray[np.uint8], str]:
     return np.asarray(_converted(picture, "RGB")), picture.mode
 
 
-def decode_mask(content: bytes, threshold: int = HALF_SCALE) -> NDArray[np.bool_]:
-    """Mask (H, W), True above `threshold` on the scale of 0 to 255; of 16-bit values the high byte counts.
+def decode_mask(content: bytes) -> NDArray[np.float32]:
+    """Values (H, W) of a mask on the scale of 0 to 255, 16 bits with fractions.
 
-    An array in a .npy file is a mask as well; its values are compared as they are.
+    Of a coloured picture the brightest channel counts; of a palette every colour but black is 255. An array
+    in a .npy file is a mask as well; its values are taken as they are.
 
     Raises:
         UnreadableImageError: as for `decode_image`.
     """
     if content.startswith(_ARRAY):
-        return _array_mask(content, threshold)
+        return _array_mask(content)
     picture = _open(content)
     if picture.mode in _SIXTEEN_BIT:
-        return np.asarray(picture) >> 8 > threshold
-    return np.asarray(_converted(picture, "L")) > threshold
+        return np.asarray(np.asarray(picture, np.float32) / 257, np.float32)
+    if picture.mode not in _COLOURED:
+        return np.asarray(_converted(picture, "L"), np.float32)
+    channels = np.asarray(_converted(picture, "RGB"), np.float32)
+    brightest: NDArray[np.float32] = channels.max(axis=2)
+    if picture.mode == "P" and (channels != channels[:, :, :1]).any():
+        return np.asarray(255 * (brightest > 0), np.float32)
+    return brightest
 
 
-def _array_mask(content: bytes, threshold: int) -> NDArray[np.bool_]:
+def _array_mask(content: bytes) -> NDArray[np.float32]:
     try:
         values = decode_array(content)
     except ValueError as error:
         raise UnreadableImageError(str(error)) from error
     if values.ndim != 2:
         raise UnreadableImageError(f"an array of shape {values.shape} is no mask (H, W)")
-    return np.asarray(values > threshold)
+    return values.astype(np.float32)
 
 
 def encode_png(values: NDArray[np.uint8]) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
 import pyarrow as pa
 
@@ -20,9 +20,12 @@ SET_ASIDE = "set aside"
 class ImageFile:
     """One file of a dataset: an image, or a mask that no image claims (split "ground_truth").
 
-    `image_id` and `mask` are paths below the root; `mask_sha256` is `mask_digest`. `mask_reason` says why an
-    anomalous image has no usable mask; `reason` why the file is set aside; `warning` what is odd about a file
-    that is used: in each, what a colon and a blank precede is of this file alone.
+    `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label. `stamp` and
+    `mask_stamp` tell without reading whether a file is the one that was read (`tree.py`). `mask_peak` is the
+    highest value of the masks on the scale of 0 to 255, `mask_threshold` that above which a pixel is
+    anomalous. `mask_reason` says why an anomalous image has no usable mask; `reason` why the file is set
+    aside; `warning` what is odd about a file that is used: in each, what a colon and a blank precede is of
+    this file alone.
     """
 
     dataset: str
@@ -30,18 +33,26 @@ class ImageFile:
     split: str
     image_id: str
     sha256: str | None = None
+    stamp: str | None = field(default=None, compare=False)
     bytes: int | None = None
     width: int | None = None
     height: int | None = None
     mode: str | None = None
-    anomalous: bool = False
+    anomalous: bool | None = False
     defect: str = "good"
-    mask: str | None = None
+    masks: tuple[str, ...] = ()
     mask_sha256: str | None = None
+    mask_stamp: str | None = field(default=None, compare=False)
+    mask_peak: float | None = None
+    mask_threshold: int | None = None
     mask_reason: str | None = None
     status: str = OK
     reason: str | None = None
     warning: str | None = None
+
+    def __post_init__(self) -> None:
+        """Take the list that a table gives for the tuple that it was."""
+        object.__setattr__(self, "masks", tuple(self.masks))
 
     @property
     def key(self) -> str:
@@ -49,6 +60,11 @@ class ImageFile:
         if self.sha256 is None:
             raise ValueError(f"{self.image_id} was set aside: {self.reason}")
         return self.sha256
+
+    @property
+    def mask_key(self) -> str:
+        """What determines the mask: its files and the threshold; empty without a usable mask."""
+        return "" if self.mask_sha256 is None else f"{self.mask_sha256} > {self.mask_threshold}"
 
     def set_aside(self, reason: str) -> ImageFile:
         """The same file, not to be used."""
@@ -93,6 +109,14 @@ class Manifest:
         """Usable test images by image_id."""
         return [image for image in self.files if image.split == "test" and image.status == OK]
 
+    def validation(self) -> list[ImageFile]:
+        """Usable normal images that are neither trained with nor tested, by image_id."""
+        return [image for image in self.files if image.split == "validation" and image.status == OK]
+
+    def unlabelled(self) -> list[ImageFile]:
+        """Usable images to score of which nobody says what they are, by image_id."""
+        return [image for image in self.files if image.split == "unlabelled" and image.status == OK]
+
     def excluded(self) -> list[ImageFile]:
         """What is set aside."""
         return [image for image in self.files if image.status != OK]
@@ -132,7 +156,7 @@ class Manifest:
         """Digest of the contents and labels of what is used; names of files do not matter."""
         return digest(
             sorted(
-                [image.category, image.split, image.key, image.defect, image.mask_sha256 or ""]
+                [image.category, image.split, image.key, image.defect, image.mask_key]
                 for image in self.files
                 if image.status == OK
             )

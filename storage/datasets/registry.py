@@ -16,7 +16,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,7 +25,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from storage.datasets.dataset import Dataset
 from storage.datasets.layouts.interface import Layout
-from storage.datasets.layouts.known import LAYOUTS, MVTEC
+from storage.datasets.layouts.known import LAYOUTS, MVTEC, layout_named
 from storage.errors import DatasetError
 from storage.store.location import DEFAULT_REGISTRY, location
 
@@ -86,27 +86,33 @@ def read_registry(path: str | Path) -> Registry:
     return Registry(path, entries, errors)
 
 
-def resolve(name: str, registry: str = DEFAULT_REGISTRY) -> Registration:
-    """The entry of that name in the registry, or else the MVTec AD dataset in that folder or at that URL.
+def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = None) -> Registration:
+    """The entry of that name in the registry, or else the dataset in that folder or at that URL.
 
+    Its layout is the one that is named, or else the one that its files show beyond doubt, or else MVTec AD's.
     The default registry need not exist.
 
     Raises:
         DatasetError: the registry or the entry cannot be read, or nothing is called so.
     """
-    plain = Registration(Dataset.at(name))
+    chosen = None if layout is None else layout_named(layout)
     if registry == DEFAULT_REGISTRY and not Path(registry).is_file():
-        return plain
+        return _plain(name, chosen)
     known = read_registry(registry)
     if name in known.entries or name in known.errors:
-        return known.entry(name)
+        entry = known.entry(name)
+        return entry if chosen is None else replace(entry, dataset=replace(entry.dataset, layout=chosen))
     if "://" in name or os.sep in name or Path(name).expanduser().exists():
-        return plain
+        return _plain(name, chosen)
     names = [*known.entries, *known.errors]
     near = get_close_matches(name, names) or names
     raise DatasetError(
         f"{name!r} is no folder, and no dataset in {known.path}: did you mean {', '.join(near)}?"
     )
+
+
+def _plain(root: str, layout: Layout | None) -> Registration:
+    return Registration(Dataset.at(root).recognised() if layout is None else Dataset.at(root, layout))
 
 
 def build(kind: type[T], settings: Mapping[str, Any]) -> T:

@@ -4,18 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import PurePosixPath
 
 from storage.datasets.arrays import slice_of
-from storage.datasets.dataset import Dataset, all_categories, find_categories, mask_digest, read_content
-from storage.datasets.images import SUFFIXES, UnreadableImageError, decode_image, decode_mask
-from storage.datasets.layouts.file import File
+from storage.datasets.dataset import (
+    Dataset,
+    all_categories,
+    find_categories,
+    join_masks,
+    mask_digest,
+    read_content,
+)
+from storage.datasets.images import SUFFIXES, UnreadableImageError, decode_image
+from storage.datasets.layouts.file import GOOD, File
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.manifest import OK, ImageFile, Manifest
+from storage.datasets.masks import found_threshold
 from storage.datasets.tree import Tree
+
+_BATCH = 16  # files that a thread checks in one go
 
 
 def read_manifest(
@@ -23,12 +35,14 @@ def read_manifest(
     categories: Sequence[str] = (),
     *,
     known: Manifest | None = None,
+    verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
     """List, hash and check the files of all categories of a dataset, or of those named.
 
-    Every image and mask is decoded once, unless `known` holds the same content. A broken file is set aside
-    with its reason and never raises.
+    A file whose path and stamp (`tree.py`) are those of a decoded file of `known` is not read, unless
+    `verify` says so. Any other is read and hashed, and decoded unless `known` holds its content. A broken
+    file is set aside with its reason and never raises.
 
     Raises:
         DatasetError: no root, no category in it, or none of that name.
@@ -37,15 +51,16 @@ def read_manifest(
     names = find_categories(dataset, categories, tree)
     files = list(dataset.layout.files(tree, dataset.name, names))
     files += _unusable_folders(tree, names, all_categories(dataset, tree))
-    facts = {image.sha256: image for image in known.files if image.status == OK} if known else {}
-    images = []
+    check = _Check(dataset, tree, _Known.of(known, verify=verify))
+    images: list[ImageFile] = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        checked = pool.map(lambda file: _check(dataset, tree, file, facts), files)
-        for done, image in enumerate(checked, start=1):
+        batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
+        for image in chain.from_iterable(pool.map(lambda batch: [*map(check, batch)], batches)):
             images.append(image)
             if progress is not None:
-                progress(done, len(files))
-    divided = _divide(dataset.layout, images)
+                progress(len(images), len(files))
+    judged = _judge_masks(dataset.layout, files, images)
+    divided = _divide(dataset.layout, judged)
     order = sorted(_warn_of_duplicates(divided), key=lambda e: (e.category, e.split, e.image_id))
     return Manifest(dataset.name, tuple(order))
 
@@ -59,67 +74,132 @@ def _unusable_folders(tree: Tree, names: Sequence[str], every: Sequence[str]) ->
                 yield File(category, "train" if "train" in parts else "test", folder, reason=reason)
 
 
-def _check(dataset: Dataset, tree: Tree, file: File, facts: Mapping[str | None, ImageFile]) -> ImageFile:
-    """Hash and decode one file; what is wrong with it becomes its reason."""
-    image = ImageFile(
-        dataset.name,
-        file.category,
-        file.split,
-        file.image_id,
-        anomalous=file.anomalous,
-        defect=file.defect,
-        mask=file.mask,
-    )
-    reason = file.reason or tree.reason(file.image_id)
-    if reason is not None:
-        return image.set_aside(reason)
-    suffix = PurePosixPath(file.image_id).suffix
-    if suffix.lower() not in SUFFIXES:
-        return image.set_aside(f"{suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
-    try:
-        content = read_content(dataset, file.image_id)
-        sha256 = hashlib.sha256(content).hexdigest()
-        image = replace(image, sha256=sha256, bytes=len(content))
-        if sha256 in facts:
-            seen = facts[sha256]
-            image = replace(image, width=seen.width, height=seen.height, mode=seen.mode)
-        else:
-            pixels, mode = decode_image(content)
-            image = replace(image, height=pixels.shape[0], width=pixels.shape[1], mode=mode)
-    except UnreadableImageError as error:
-        return image.set_aside(f"unreadable: {error}")
-    return _check_mask(dataset, tree, image, facts)
+@dataclass(frozen=True)
+class _Known:
+    """Files that were decoded before, by path and by content."""
+
+    by_path: Mapping[str, ImageFile]
+    by_content: Mapping[str, ImageFile]
+
+    @classmethod
+    def of(cls, manifest: Manifest | None, *, verify: bool) -> _Known:
+        """Those of a manifest; to verify, no path is trusted."""
+        decoded = [image for image in manifest.files if image.width is not None] if manifest else []
+        by_content = {image.key: image for image in decoded}
+        return cls({} if verify else {image.image_id: image for image in decoded}, by_content)
 
 
-def _check_mask(
-    dataset: Dataset, tree: Tree, image: ImageFile, facts: Mapping[str | None, ImageFile]
-) -> ImageFile:
-    if image.mask is None:
-        return replace(image, mask_reason="no mask") if image.anomalous and image.split == "test" else image
-    threshold = dataset.layout.mask_threshold
-    part = slice_of(image.mask)
-    reason = tree.reason(image.mask if part is None else part[0])
-    if reason is not None:
-        return replace(image, mask_reason=f"unreadable mask: {reason}")
-    try:
-        content = read_content(dataset, image.mask)
-        sha256 = mask_digest(content, threshold)
-        seen = facts.get(image.sha256)
-        if seen is not None and seen.mask_sha256 == sha256 and seen.anomalous == image.anomalous:
-            return replace(image, mask_sha256=sha256)
-        mask = decode_mask(content, threshold)
-    except UnreadableImageError as error:
-        return replace(image, mask_reason=f"unreadable mask: {error}")
-    if mask.shape != (image.height, image.width):
-        size = f"{mask.shape[1]}x{mask.shape[0]}"
-        return replace(
-            image, mask_reason=f"a mask of another size: {size}, image {image.width}x{image.height}"
+@dataclass(frozen=True)
+class _Check:
+    """Reads one file and its masks, as far as they are not known; what is wrong becomes a reason."""
+
+    dataset: Dataset
+    tree: Tree
+    known: _Known
+
+    def __call__(self, file: File) -> ImageFile:
+        """The file as it is, its mask not judged yet."""
+        image = ImageFile(
+            self.dataset.name,
+            file.category,
+            file.split,
+            file.image_id,
+            anomalous=file.anomalous,
+            defect=file.defect,
+            masks=file.masks,
+            stamp=self.tree.stamp(file.image_id),
         )
-    if image.anomalous and not mask.any():
-        return replace(image, mask_reason=f"no pixel of the mask is above {threshold} of 255")
-    if not image.anomalous and mask.any():
-        return replace(image, mask_reason="a normal image whose mask has anomalous pixels")
-    return replace(image, mask_sha256=sha256)
+        reason = file.reason or self.tree.reason(file.image_id)
+        if reason is not None:
+            return image.set_aside(reason)
+        suffix = PurePosixPath(file.image_id).suffix
+        if suffix.lower() not in SUFFIXES:
+            return image.set_aside(f"{suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
+        try:
+            return self._with_mask(self._with_content(image))
+        except UnreadableImageError as error:
+            return image.set_aside(f"unreadable: {error}")
+
+    def _with_content(self, image: ImageFile) -> ImageFile:
+        seen = self.known.by_path.get(image.image_id)
+        if seen is None or image.stamp is None or seen.stamp != image.stamp:
+            content = read_content(self.dataset, image.image_id)
+            image = replace(image, sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+            seen = self.known.by_content.get(image.key)
+            if seen is None:
+                pixels, mode = decode_image(content)
+                return replace(image, height=pixels.shape[0], width=pixels.shape[1], mode=mode)
+        return replace(
+            image, sha256=seen.sha256, bytes=seen.bytes, width=seen.width, height=seen.height, mode=seen.mode
+        )
+
+    def _with_mask(self, image: ImageFile) -> ImageFile:
+        if not image.masks:
+            return image
+        sources = [(slice_of(mask) or (mask, 0))[0] for mask in image.masks]
+        for reason in filter(None, map(self.tree.reason, sources)):
+            return replace(image, mask_reason=f"unreadable mask: {reason}")
+        stamps = [self.tree.stamp(source) for source in sources]
+        image = replace(image, mask_stamp=None if None in stamps else " ".join(filter(None, stamps)))
+        seen = self.known.by_path.get(image.image_id)
+        if (
+            seen is not None
+            and seen.mask_sha256 is not None
+            and (seen.sha256, seen.masks) == (image.sha256, image.masks)
+            and image.mask_stamp is not None
+            and seen.mask_stamp == image.mask_stamp
+        ):
+            return replace(image, mask_sha256=seen.mask_sha256, mask_peak=seen.mask_peak)
+        try:
+            contents = [read_content(self.dataset, mask) for mask in image.masks]
+            sha256 = mask_digest(contents)
+            seen = self.known.by_content.get(image.key)
+            if seen is not None and seen.mask_sha256 == sha256 and seen.mask_peak is not None:
+                return replace(image, mask_sha256=sha256, mask_peak=seen.mask_peak)
+            values = join_masks(contents)
+        except UnreadableImageError as error:
+            return replace(image, mask_reason=f"unreadable mask: {error}")
+        if values.shape != (image.height, image.width):
+            size = f"{values.shape[1]}x{values.shape[0]}"
+            reason = f"a mask of another size: {size}, image {image.width}x{image.height}"
+            return replace(image, mask_reason=reason)
+        return replace(image, mask_sha256=sha256, mask_peak=float(values.max(initial=0)))
+
+
+def _judge_masks(layout: Layout, files: Sequence[File], images: Sequence[ImageFile]) -> Iterator[ImageFile]:
+    """Say above which value masks are anomalous, category by category, and what that makes of each image."""
+    peaks: dict[str, float] = defaultdict(float)
+    for image in images:
+        peaks[image.category] = max(peaks[image.category], image.mask_peak or 0)
+    for file, image in zip(files, images, strict=True):
+        threshold = layout.mask_threshold
+        if threshold is None:
+            threshold = found_threshold(peaks[image.category])
+        yield _judged(file, image, threshold) if image.status == OK else image
+
+
+def _judged(file: File, image: ImageFile, threshold: int) -> ImageFile:
+    peak = image.mask_peak
+    if file.by_mask:
+        if peak is None:
+            return image.set_aside(f"its mask says what it is: {image.mask_reason or 'no mask'}")
+        if peak <= threshold:
+            image = replace(image, anomalous=False, defect=GOOD)
+    if image.anomalous and image.split == "train":
+        return image.set_aside("a defect among the training images")
+    if image.anomalous and image.split == "undecided":
+        image = replace(image, split="test")
+    if peak is None:
+        lacks = image.anomalous and image.split == "test" and image.mask_reason is None
+        return replace(image, mask_reason="no mask") if lacks else image
+    reason = None
+    if image.anomalous and peak <= threshold:
+        reason = f"no pixel of the mask is above {threshold} of 255"
+    elif not image.anomalous and peak > threshold:
+        reason = "a normal image whose mask has anomalous pixels"
+    if reason is None:
+        return replace(image, mask_threshold=threshold)
+    return replace(image, mask_reason=reason, mask_sha256=None, mask_threshold=threshold)
 
 
 def _divide(layout: Layout, images: Iterable[ImageFile]) -> Iterator[ImageFile]:
@@ -134,7 +214,7 @@ def _divide(layout: Layout, images: Iterable[ImageFile]) -> Iterator[ImageFile]:
     for image in images:
         if image.split == "undecided":
             if image.status != OK or (image.category, image.sha256) in trained:
-                image = replace(image, split="train", mask=None, mask_sha256=None, mask_reason=None)
+                image = replace(image, split="train", mask_reason=None)
             else:
                 image = replace(image, split="test")
         yield image

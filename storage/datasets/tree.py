@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
@@ -16,6 +17,7 @@ from storage.errors import DatasetError
 from storage.store.location import Location
 
 _HIDDEN = frozenset({"thumbs.db", "desktop.ini"})
+_UNSETTLED = 2_000_000_000  # nanoseconds
 _KINDS = {
     stat.S_IFIFO: "a pipe, not a file",
     stat.S_IFSOCK: "a socket, not a file",
@@ -35,6 +37,7 @@ class _Entry(NamedTuple):
     name: str
     is_folder: bool
     reason: str | None = None
+    stamp: str | None = None
 
 
 class Tree:
@@ -42,6 +45,10 @@ class Tree:
 
     Paths are relative to the root, with slashes. Bytes of a name that are not UTF-8 are escaped, as in
     caf\xe9.png: what is called so is listed, and cannot be used.
+
+    A file has a stamp: its size, time of modification and inode, or in a bucket its ETag. A file whose path
+    and stamp are those of one that was read before is that file. What was modified in the 2 seconds before
+    the tree was made, or lies in a bucket without ETags, has no stamp: only its content tells.
 
     Attributes:
         root: the folder or the bucket's URL.
@@ -53,6 +60,8 @@ class Tree:
         self.unusable_folders: dict[str, str] = {}
         self._listings: dict[str, Listing] = {}
         self._reasons: dict[str, str] = {}
+        self._stamps: dict[str, str] = {}
+        self._settled = time.time_ns() - _UNSETTLED
 
     def listing(self, folder: str = "") -> Listing:
         """What lies in a folder, by one request to a bucket; nothing where it is absent or cannot be listed.
@@ -69,6 +78,11 @@ class Tree:
         self.listing(path.rpartition("/")[0])
         return self._reasons.get(path)
 
+    def stamp(self, path: str) -> str | None:
+        """What tells without reading whether a file is the same as before; None: only its content does."""
+        self.listing(path.rpartition("/")[0])
+        return self._stamps.get(path)
+
     def read(self, path: str) -> bytes:
         """The content of a file.
 
@@ -82,7 +96,9 @@ class Tree:
             return Listing([], [])
         here = self.root / folder if folder else self.root
         try:
-            entries = list(_in_bucket(here) if isinstance(here, UPath) else _on_disk(here, folder))
+            entries = list(
+                _in_bucket(here) if isinstance(here, UPath) else _on_disk(here, folder, self._settled)
+            )
         except (FileNotFoundError, NotADirectoryError):
             return Listing([], [])
         except Exception as error:  # file systems of buckets raise what they like
@@ -91,13 +107,16 @@ class Tree:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             self.unusable_folders[folder] = f"a folder that cannot be read: {reason}"
             return Listing([], [])
-        for name, is_folder, reason in entries:
-            if reason is not None:
-                reasons = self.unusable_folders if is_folder else self._reasons
-                reasons[f"{folder}/{name}" if folder else name] = reason
+        prefix = f"{folder}/" if folder else ""
+        for entry in entries:
+            path = prefix + entry.name
+            if entry.reason is not None:
+                (self.unusable_folders if entry.is_folder else self._reasons)[path] = entry.reason
+            elif entry.stamp is not None:
+                self._stamps[path] = entry.stamp
         return Listing(
-            sorted(name for name, is_folder, reason in entries if is_folder and reason is None),
-            sorted(name for name, is_folder, _ in entries if not is_folder),
+            sorted(entry.name for entry in entries if entry.is_folder and entry.reason is None),
+            sorted(entry.name for entry in entries if not entry.is_folder),
         )
 
 
@@ -132,7 +151,7 @@ def _is_visible(name: str) -> bool:
     return not name.startswith(".") and name.lower() not in _HIDDEN
 
 
-def _on_disk(here: Path, folder: str) -> Iterator[_Entry]:
+def _on_disk(here: Path, folder: str, settled: int) -> Iterator[_Entry]:
     @cache
     def above() -> set[tuple[int, int]]:
         folders = (here, *here.parents[: len(PurePosixPath(folder).parts)])
@@ -151,7 +170,8 @@ def _on_disk(here: Path, folder: str) -> Iterator[_Entry]:
                 reason = "the name is not UTF-8: rename it"
             elif is_folder and entry.is_symlink() and (found.st_dev, found.st_ino) in above():
                 reason = "a symbolic link to a folder that it lies in"
-            yield _Entry(name, is_folder, reason)
+            stamp = f"{found.st_size}-{found.st_mtime_ns}-{found.st_ino}"
+            yield _Entry(name, is_folder, reason, stamp if found.st_mtime_ns < settled else None)
 
 
 def _unreadable(entry: os.DirEntry[str], error: OSError) -> str:
@@ -168,4 +188,4 @@ def _in_bucket(here: UPath) -> Iterator[_Entry]:
         path = str(info["name"]).rstrip("/")
         name = path.rsplit("/", 1)[-1]
         if path != own and _is_visible(name):
-            yield _Entry(name, info["type"] == "directory")
+            yield _Entry(name, info["type"] == "directory", stamp=info.get("ETag"))

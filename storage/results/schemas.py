@@ -22,7 +22,11 @@ MANIFEST = pa.schema(
     [
         label("dataset", "name of the dataset", nullable=False),
         label("category", "name of the category", nullable=False),
-        label("split", "train, test, or ground_truth: a mask that no image claims", nullable=False),
+        label(
+            "split",
+            "train, validation, test, unlabelled, or ground_truth: a mask that no image claims",
+            nullable=False,
+        ),
         field(
             "image_id",
             pa.string(),
@@ -30,14 +34,22 @@ MANIFEST = pa.schema(
             nullable=False,
         ),
         field("sha256", pa.string(), "of the file; null where it could not be read"),
+        field(
+            "stamp", pa.string(), "size, time and inode, or ETag: while it is the same, the file is not read"
+        ),
         field("bytes", pa.int64(), "size of the file"),
         field("width", pa.int32(), "of the image, its orientation tag applied, pixels"),
         field("height", pa.int32(), "of the image, its orientation tag applied, pixels"),
         label("mode", "of its pixels, as Pillow calls it"),
-        field("anomalous", pa.bool_(), "label", nullable=False),
-        label("defect", "kind of defect, or good", nullable=False),
-        field("mask", pa.string(), "path of its mask below the dataset's root"),
-        field("mask_sha256", pa.string(), "digest of the mask, and of the threshold it is read with"),
+        field("anomalous", pa.bool_(), "label; null where there is none"),
+        label("defect", "kind of defect, good, or unlabelled", nullable=False),
+        field("masks", pa.list_(pa.string()), "paths of its masks below the dataset's root", nullable=False),
+        field(
+            "mask_sha256", pa.string(), "of the mask's file, or of the digests of several; null if not used"
+        ),
+        field("mask_stamp", pa.string(), "as stamp, of the masks"),
+        field("mask_peak", pa.float64(), "highest value of the masks on the scale of 0 to 255"),
+        field("mask_threshold", pa.int64(), "value on that scale above which a pixel is anomalous"),
         field("mask_reason", pa.string(), "why an anomalous image has no usable mask"),
         label("status", "ok or set aside", nullable=False),
         field("reason", pa.string(), "why it was set aside"),

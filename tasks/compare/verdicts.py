@@ -25,7 +25,7 @@ _DATA: tuple[_Kind, ...] = (
     ("test", "labels", ("sha256", "anomalous")),
 )
 _PIXEL = [metric for metric in COMPARED if metric.level == "pixel"]
-_MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_reason"))
+_MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_threshold", "mask_reason"))
 
 
 @dataclass(frozen=True)

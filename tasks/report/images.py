@@ -122,7 +122,7 @@ def _truths(
     if entry.mask_reason is not None:
         notes.append(f"not in the pixel metrics: {entry.mask_reason}")
         return None, None
-    if entry.mask is None:
+    if not entry.masks:
         return np.zeros((resolution, resolution), dtype=bool), None
     mask = source.mask(entry)
     if isinstance(mask, str):

@@ -49,7 +49,7 @@ def summarize(scoring: Scoring) -> tuple[dict[str, Any], Stage]:
         **metrics,
         "train": len(part.train),
         "test_normal": sum(not image.anomalous for image in test),
-        "test_anomalous": sum(image.anomalous for image in test),
+        "test_anomalous": sum(image.anomalous is True for image in test),
         "without_mask": len(test) - metrics["pixel_images"],
         **{name: scoring.settled.values().get(name) for name in ("k_image", "k_gallery")},
         "metric_resolution": part.job.configuration.metric_resolution,
@@ -131,7 +131,7 @@ def _pixel_level(
 
 def _label(image: ImageFile) -> tuple[str, bool, str, str]:
     """What the metrics depend on: content, label, mask."""
-    return image.key, image.anomalous, image.mask_sha256 or "", image.mask_reason or ""
+    return image.key, bool(image.anomalous), image.mask_key, image.mask_reason or ""
 
 
 def _ends(metric: Metric, interval: Interval) -> dict[str, float]:
@@ -141,6 +141,6 @@ def _ends(metric: Metric, interval: Interval) -> dict[str, float]:
 def _aligned_mask(part: Part, image: ImageFile) -> NDArray[np.bool_]:
     settings = part.job.configuration
     resolution = settings.metric_resolution
-    if image.mask is None:
+    if not image.masks:
         return np.zeros((resolution, resolution), dtype=bool)
     return align_mask(read_mask(part.job.dataset, image), settings.preprocessing, resolution)

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict
+from inspect import cleandoc
+from pathlib import Path
+from textwrap import indent
 from typing import TYPE_CHECKING
 
 from flows.cli.screen.tables import print_table, rendered
+from storage.datasets import masks
+from storage.datasets.dataset import find_categories
+from storage.datasets.layouts.known import LAYOUTS
 from storage.datasets.manifest import Manifest, last_manifest
+from storage.datasets.proposal import propose, register
+from storage.datasets.published import Published, compare, known_dataset
 from storage.datasets.registry import Registration
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
@@ -17,37 +26,31 @@ if TYPE_CHECKING:
     from tasks.run.plan import Plan
 
 
-def inspect_dataset(named: Registration, store: str, *, every: bool) -> None:
+def inspect_dataset(named: Registration, store: str, *, every: bool = False, verify: bool = False) -> None:
     """Read a dataset as the next run would, and show what it holds; nothing is written."""
     known = last_manifest(Store.peek(store), named.dataset.name)
-    print_inspection(read_manifest(named.dataset, named.categories, known=known), every=every)
+    manifest = read_manifest(named.dataset, named.categories, known=known, verify=verify)
+    print(f"{named.dataset.root}: layout {named.dataset.layout.kind}")
+    print_inspection(manifest, every=every)
+    every_category = find_categories(named.dataset)
+    published = known_dataset(named.dataset.layout, every_category)
+    if published is not None:
+        print_published(manifest, published, every_category)
+
+
+def add_dataset(name: str, root: str, registry: str, layout: str | None = None, *, write: bool) -> None:
+    """Show the entry that a folder gets in the file of registered datasets, and write it if asked to."""
+    proposal = propose(name, root, layout)
+    print(proposal.entry())
+    print_inspection(proposal.manifest)
+    if write:
+        register(Path(registry), proposal)
+    print(f"written to {registry}" if write else f"(--yes writes the entry to {registry})")
 
 
 def print_inspection(manifest: Manifest, *, every: bool = False) -> None:
     """What each category holds, then an example of each kind of problem in it, or every file that has one."""
-    rows = []
-    for category in manifest.categories():
-        part = manifest.of(category)
-        used = [*part.train(), *part.test()]
-        defects = Counter(image.defect for image in part.test())
-        sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in used)
-        try:
-            part.check()
-            problem = ""
-        except DatasetError as error:
-            problem = str(error)
-        rows.append(
-            {
-                "category": category,
-                "train": len(part.train()),
-                "test": ", ".join(f"{kind} {count}" for kind, count in sorted(defects.items())),
-                "without mask": sum(image.mask_reason is not None for image in part.test()),
-                "set aside": len(part.excluded()),
-                "images": ", ".join(f"{size} ({count})" for size, count in sizes.most_common(3)),
-                "cannot be evaluated": problem,
-            }
-        )
-    print_table(rendered(rows, "inspection"))
+    print_table(rendered([_row(manifest.of(category)) for category in manifest.categories()], "inspection"))
     problems = _problems(manifest)
     for (category, heading, _), texts in problems.items():
         if every:
@@ -55,8 +58,55 @@ def print_inspection(manifest: Manifest, *, every: bool = False) -> None:
         else:
             number = "1 file:" if len(texts) == 1 else f"{len(texts)} files, such as"
             print(f"{heading} in {category}: {number} {texts[0]}")
+    for category in manifest.categories():
+        doubt = masks.doubt(manifest.of(category).files)
+        if doubt is not None:
+            print(f"masks in {category}: {doubt}")
     if not every and any(len(texts) > 1 for texts in problems.values()):
         print("(--all names every file)")
+
+
+def print_published(manifest: Manifest, known: Published, categories: Sequence[str]) -> None:
+    """How many of the published images are there: a line a category that is whole, or a split that is not."""
+    rows = compare(manifest, known)
+    for category in manifest.categories():
+        own = [row for row in rows if row.category == category]
+        found, published = sum(row.found for row in own), sum(row.published for row in own)
+        odd = [row for row in own if row.found != row.published]
+        whole = f"{known.title} {category}: {found:,} of {published:,}"
+        print("\n".join(str(row) for row in odd) if odd else whole)
+    lacking = sorted(known.categories.keys() - set(categories))
+    if lacking:
+        print(f"{known.title}: {len(lacking)} categories are not there: {', '.join(lacking)}")
+
+
+def print_layouts() -> None:
+    """Every layout by its name, with what it expects."""
+    for kind, layout in LAYOUTS.items():
+        print(f"{kind}\n{indent(cleandoc(layout.__doc__ or '').rstrip(), '    ')}\n")
+
+
+def _row(part: Manifest) -> dict[str, object]:
+    used = [*part.train(), *part.validation(), *part.test(), *part.unlabelled()]
+    defects = Counter(image.defect for image in part.test())
+    sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in used)
+    try:
+        part.check()
+        problem = ""
+    except DatasetError as error:
+        problem = str(error)
+    return {
+        "category": ", ".join(part.categories()),
+        "train": len(part.train()),
+        "validation": len(part.validation()) or None,
+        "test": ", ".join(f"{kind} {count}" for kind, count in sorted(defects.items())),
+        "unlabelled": len(part.unlabelled()) or None,
+        "without mask": sum(image.mask_reason is not None for image in part.test()),
+        "masks": masks.scale(part.files),
+        "set aside": len(part.excluded()),
+        "images": ", ".join(f"{size} ({count})" for size, count in sizes.most_common(3)),
+        "cannot be evaluated": problem,
+    }
 
 
 def _problems(manifest: Manifest) -> dict[tuple[str, str, str], list[str]]:

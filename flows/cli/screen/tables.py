@@ -132,10 +132,13 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "reason": "cannot be evaluated",
     },
     "inspection": _plain(
-        "category", "train", "test", "without mask", "set aside", "images", "cannot be evaluated"
+        *("category", "train", "validation", "test", "unlabelled", "without mask", "masks", "set aside"),
+        *("images", "cannot be evaluated"),
     ),
 }
-_NOTES = frozenset({"cannot be evaluated", "note", "warning"})  # shown where a row has one; reasons, too
+_NOTES = frozenset(  # shown where a row has one; reasons, too
+    {"cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"}
+)
 _SEVERAL = frozenset({"category", "method", *_AXES})  # shown where rows differ in them, in these tables:
 _DIFFERING: Mapping[str, Set[str]] = {
     "sweep": _SEVERAL,

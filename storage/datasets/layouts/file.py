@@ -6,25 +6,29 @@ from dataclasses import dataclass
 from typing import Literal
 
 GOOD = "good"
-Split = Literal["train", "test", "undecided", "ground_truth"]
+UNLABELLED = "unlabelled"
+Split = Literal["train", "validation", "test", "unlabelled", "undecided", "ground_truth"]
 
 
 @dataclass(frozen=True)
 class File:
     """An image, or a mask that no image claims (split "ground_truth").
 
-    A normal image of the split "undecided" is divided by its content. `image_id` and `mask` are paths below
-    the dataset's root; `reason` says why the file is not to be used.
+    A normal image of the split "undecided" is divided by its content. `image_id` and `masks` are paths below
+    the dataset's root; several masks of an image are joined. `by_mask` says that the image is anomalous only
+    if its masks have an anomalous pixel, `defect` being its kind then. `reason` says why the file is not to
+    be used.
     """
 
     category: str
     split: Split
     image_id: str
     defect: str = GOOD
-    mask: str | None = None
+    masks: tuple[str, ...] = ()
+    by_mask: bool = False
     reason: str | None = None
 
     @property
-    def anomalous(self) -> bool:
-        """The label."""
-        return self.defect != GOOD
+    def anomalous(self) -> bool | None:
+        """The label; None where there is none."""
+        return None if self.defect == UNLABELLED else self.defect != GOOD

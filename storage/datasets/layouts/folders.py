@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
 from storage.datasets.globs import check_pattern, find, parts_of
-from storage.datasets.images import HALF_SCALE
+from storage.datasets.layouts.division import Divided
 from storage.datasets.layouts.file import GOOD, File, Split
-from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 
@@ -21,7 +19,7 @@ _UNNAMED = "anomalous"
 
 
 @dataclass(frozen=True)
-class Folders(Layout):
+class Folders(Divided):
     """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
 
     A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
@@ -34,7 +32,6 @@ class Folders(Layout):
         anomalous: anomalous test images; the kind of defect is the part `{defect}`, or the name in a table;
             the kind "good" is normal.
         mask: path of an image's mask, made of {parent}, {stem}, {name}, {category} and {defect}.
-        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255.
         category: name of the one category where no pattern has a part `{category}`; None for the dataset's.
         train_share: share of `normal` to train with, met on average: a new image moves no other.
         train_number: if given, how many of `normal` to train with: a new image moves at most one other.
@@ -46,11 +43,7 @@ class Folders(Layout):
     test_normal: tuple[str, ...] = ()
     anomalous: tuple[str, ...] | Mapping[str, str] = ()
     mask: str | None = None
-    mask_threshold: int = HALF_SCALE
     category: str | None = None
-    train_share: float = 0.8
-    train_number: int | None = None
-    seed: int = 0
     kind: Literal["folders"] = "folders"
 
     def __post_init__(self) -> None:
@@ -70,12 +63,7 @@ class Folders(Layout):
             raise DatasetError(
                 f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
             )
-        if not 0 < self.train_share < 1:
-            raise DatasetError(f"train_share is {self.train_share}: it is a number between 0 and 1")
-        if self.train_number is not None and self.train_number < 1:
-            raise DatasetError(f"train_number is {self.train_number}: it is a whole number, 1 or more")
-        if not 0 <= self.mask_threshold < 255:
-            raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
+        super().__post_init__()
         try:
             self._mask_of("folder/name.png", "category", "defect")
         except (KeyError, IndexError, ValueError, AttributeError) as error:
@@ -95,17 +83,6 @@ class Folders(Layout):
     def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
         """Every image of these categories; a mask is joined to its image by the template."""
         return (file for file in self._files(tree, name) if file.category in categories)
-
-    def trained(self, contents: Iterable[str]) -> set[str]:
-        """Those of the normal images' SHA-256 to train with: by the lowest hashes of seed and content."""
-        ranked = sorted((self._hash(content), content) for content in set(contents))
-        if self.train_number is not None:
-            return {content for _, content in ranked[: self.train_number]}
-        return {content for value, content in ranked if value < self.train_share}
-
-    def _hash(self, content: str) -> float:
-        """A number from 0 to 1 that a content and the seed always give."""
-        return int(hashlib.sha256(f"{self.seed} {content}".encode()).hexdigest()[:13], 16) / 16**13
 
     def _patterns(self) -> Iterator[tuple[Split, str | None, str]]:
         """Split, kind of defect (None: as the pattern says) and pattern, in the order of precedence."""
@@ -131,16 +108,16 @@ class Folders(Layout):
                 category = parts.get("category") or self.category or name
                 kind = defect or parts.get("defect", _UNNAMED)
                 found.setdefault(image_id, File(category, split, image_id, kind))
-        masks = {}
+        masks: dict[str, tuple[str, ...]] = {}
         for image_id, file in found.items():
             mask = self._mask_of(image_id, file.category, file.defect)
             if mask is not None and mask != image_id:
                 folder, _, mask_name = mask.rpartition("/")
                 if mask_name in tree.listing(folder).files:
-                    masks[image_id] = mask
-        others = set(masks.values())
+                    masks[image_id] = (mask,)
+        others = {mask for joined in masks.values() for mask in joined}
         return [
-            file if file.split == "train" else replace(file, mask=masks.get(image_id))
+            file if file.split == "train" else replace(file, masks=masks.get(image_id, ()))
             for image_id, file in found.items()
             if image_id not in others
         ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Literal
 
@@ -42,19 +42,16 @@ class Frames(Layout):
     test_step: int = 5
     category: str | None = None
     kind: Literal["frames"] = "frames"
+    mask_threshold: int | None = field(default=0, kw_only=True)  # arrays: every value but 0 counts
 
     @classmethod
     def recognises(cls, tree: Tree) -> bool:
         """Whether there are videos where this layout looks for them, to train and to test."""
         return all(tree.listing(folder).folders for folder in (cls.train, cls.test))
 
-    @property
-    def mask_threshold(self) -> int:
-        """Arrays are compared as they are: every value but 0 counts."""
-        return 0
-
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
+        super().__post_init__()
         for name in ("train_number", "test_step"):
             if getattr(self, name) < 1:
                 raise DatasetError(f"{name} is {getattr(self, name)}: it is a whole number, 1 or more")
@@ -96,8 +93,8 @@ class Frames(Layout):
             if reason is not None:
                 yield File(category, "test", image_id, reason=reason)
                 continue
-            mask = slice_name(f"{self.masks}/{video}.npy", number) if has_mask else None
-            yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, mask)
+            masks = (slice_name(f"{self.masks}/{video}.npy", number),) if has_mask else ()
+            yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, masks)
 
 
 def _frames(tree: Tree, folder: str) -> list[str]:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from storage.datasets.images import HALF_SCALE
+from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.layouts.file import File
-from storage.datasets.tree import Tree
+from storage.datasets.tree import Tree, read_file
+from storage.errors import DatasetError
+from storage.store.location import Location
 
 
+@dataclass(frozen=True, kw_only=True)
 class Layout(ABC):
     """Finds the images of a dataset, and says the category, the side, the label and the mask of each.
 
@@ -19,21 +23,30 @@ class Layout(ABC):
 
     Attributes:
         kind: its name, and the value of `kind` in a file of registered datasets.
+        mask_threshold: a mask's pixel is anomalous above it, on the scale of 0 to 255; None: as the masks of
+            the category tell (`storage/datasets/masks.py`).
     """
 
-    kind: str
+    kind: str = ""
+    mask_threshold: int | None = None
 
     __pydantic_config__: ClassVar[Mapping[str, Any]] = {"extra": "forbid"}
+
+    def __post_init__(self) -> None:
+        """Check each setting; DatasetError names the first that is wrong."""
+        if self.mask_threshold is not None and not 0 <= self.mask_threshold < 255:
+            raise DatasetError(f"mask_threshold is {self.mask_threshold}: it is a number from 0 to 254")
 
     @classmethod
     def recognises(cls, tree: Tree) -> bool:  # noqa: ARG003 (of those that say more)
         """Whether the files are laid out so beyond doubt; a layout that needs settings never says so."""
         return False
 
-    @property
-    def mask_threshold(self) -> int:
-        """A mask's pixel is anomalous above it, on the scale of 0 to 255."""
-        return HALF_SCALE
+    @classmethod
+    def expected(cls) -> str:
+        """The first path of the docstring, for errors."""
+        lines = [line.strip() for line in (cls.__doc__ or "").splitlines()[1:]]
+        return next((line for line in lines if line), cls.kind)
 
     @abstractmethod
     def categories(self, tree: Tree, name: str) -> list[str]:
@@ -46,6 +59,15 @@ class Layout(ABC):
     @abstractmethod
     def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:
         """Every image of these categories, and every mask that no image claims; nothing of them is read."""
+
+    def content(self, root: Location, name: str) -> bytes:
+        """The content of an image or a mask, given the dataset's root and the path that `files` named.
+
+        Raises:
+            OSError, ValueError: there is none, or it cannot be read.
+        """
+        part = slice_of(name)
+        return read_file(root / name) if part is None else read_slice(root / part[0], part[1])
 
     def trained(self, contents: Iterable[str]) -> set[str]:
         """Those of a category's undecided normal images, given as SHA-256, to train with."""

@@ -2,22 +2,48 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Discriminator
 
-from storage.datasets.layouts import folders, frames, mvtec
+from storage.datasets.layouts import (
+    coco,
+    folders,
+    frames,
+    mvtec,
+    mvtec_variants,
+    real_iad,
+    surfaces,
+    table,
+    visa,
+)
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.tree import Tree
+from storage.errors import DatasetError
 
 LAYOUTS: dict[str, type[Layout]] = {
     layout.kind: layout
     for layout in (
         mvtec.Mvtec,
-        folders.Folders,
+        mvtec.Mpdd,
+        mvtec.Btad,
+        mvtec_variants.MvtecAd2,
+        mvtec_variants.MvtecLoco,
+        mvtec_variants.Mvtec3d,
+        mvtec_variants.Autovi,
+        visa.Visa,
+        visa.Visa1cls,
+        surfaces.KolektorSdd,
+        surfaces.KolektorSdd2,
+        surfaces.Dagm,
+        real_iad.RealIad,
+        coco.Coco,
         frames.Frames,
+        table.Table,
+        folders.Folders,
     )
 }
 MVTEC = mvtec.Mvtec()
@@ -26,6 +52,21 @@ if TYPE_CHECKING:
     AnyLayout = Layout
 else:
     AnyLayout = Annotated[reduce(or_, LAYOUTS.values()), Discriminator("kind")]
+
+
+def layout_named(name: str) -> Layout:
+    """The layout of that name with its own settings.
+
+    Raises:
+        DatasetError: there is none, or it needs settings.
+    """
+    if name not in LAYOUTS:
+        near = get_close_matches(name, LAYOUTS) or LAYOUTS
+        raise DatasetError(f"no layout {name!r}: did you mean {', '.join(near)}?")
+    try:
+        return LAYOUTS[name]()
+    except DatasetError as error:
+        raise DatasetError(f"the layout {name} needs settings ({error}): register the dataset") from error
 
 
 def recognise(tree: Tree) -> Layout | None:

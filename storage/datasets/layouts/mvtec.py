@@ -1,24 +1,17 @@
-"""The layout of MVTec AD."""
+"""The layout of MVTec AD, and those that differ from it in names."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
-from typing import Literal
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
-from storage.datasets.images import SUFFIXES
-from storage.datasets.layouts.file import File, Split
-from storage.datasets.layouts.interface import Layout
+from storage.datasets.layouts.by_category import ByCategory
 from storage.datasets.tree import Tree
-from storage.errors import DatasetError
-
-_SPLITS: tuple[Split, ...] = ("train", "test")
 
 
 @dataclass(frozen=True)
-class Mvtec(Layout):
-    """Everything is said by the folders' names; a mask may lack the ending _mask.
+class Mvtec(ByCategory):
+    """MVTec AD: everything is said by the folders' names; a mask may lack the ending _mask.
 
     CATEGORY/train/good/NAME.png
     CATEGORY/test/good|DEFECT/NAME.png
@@ -27,64 +20,42 @@ class Mvtec(Layout):
 
     kind: Literal["mvtec"] = "mvtec"
 
-    def categories(self, tree: Tree, name: str) -> list[str]:  # noqa: ARG002 (all layouts alike)
-        """Names of the folders that have a train or a test folder, or cannot be looked into."""
-        met = {*tree.listing().folders, *(path for path in tree.unusable_folders if "/" not in path)}
-        names = sorted(folder for folder in met if _is_category(tree, folder))
-        if not names and _is_category(tree, ""):
-            raise DatasetError(
-                f"{tree.root} is one category: name its parent folder and `--category '{tree.root.name}'`"
-            )
-        if not names:
-            raise DatasetError(
-                f"no category under {tree.root}: expected CATEGORY/train/good and CATEGORY/test/DEFECT"
-            )
-        return names
+    @classmethod
+    def recognises(cls, tree: Tree) -> bool:  # noqa: ARG003
+        """It is what is taken where no other layout is recognised."""
+        return False
 
-    def files(self, tree: Tree, name: str, categories: Sequence[str]) -> Iterator[File]:  # noqa: ARG002
-        """Every file of these categories; a mask is joined to its image by name."""
-        for category in categories:
-            yield from _files(tree, category)
+    @classmethod
+    def is_category(cls, tree: Tree, folder: str) -> bool:
+        """Whether there is a train or a test folder."""
+        return bool({"train", "test"} & set(tree.listing(folder).folders))
 
 
-def _files(tree: Tree, category: str) -> Iterator[File]:
-    drawn = _below(tree, f"{category}/ground_truth")
-    masks: dict[tuple[str, str], str] = {}
-    for defect, file in drawn:
-        path = PurePosixPath(file)
-        if path.suffix.lower() in SUFFIXES:
-            masks.setdefault((defect, path.stem.removesuffix("_mask")), file)
-    claimed = set()
-    images = {split: _below(tree, f"{category}/{split}") for split in _SPLITS}
-    for split in _SPLITS:
-        for defect, file in images[split]:
-            image = File(category, split, f"{category}/{split}/{defect}/{file}", defect)
-            if split == "train" and image.anomalous:
-                yield replace(image, reason="training images are read from train/good alone")
-                continue
-            mask = masks.get((defect, PurePosixPath(file).stem)) if split == "test" else None
-            if mask is not None:
-                claimed.add((defect, mask))
-                image = replace(image, mask=f"{category}/ground_truth/{defect}/{mask}")
-            yield image
-    if not any(images.values()) and category not in tree.unusable_folders:
-        yield File(category, "train", category, reason="no file in train or test")
-    for defect, file in sorted(set(drawn) - claimed):
-        lacking = f"test/{defect}/{PurePosixPath(file).stem.removesuffix('_mask')}"
-        path_of_mask = f"{category}/ground_truth/{defect}/{file}"
-        yield File(
-            category, "ground_truth", path_of_mask, defect, reason=f"a mask without an image: {lacking}"
-        )
+@dataclass(frozen=True)
+class Mpdd(Mvtec):
+    """MPDD, metal parts: as MVTec AD.
+
+    CATEGORY/train/good/NAME.png
+    CATEGORY/test/good|DEFECT/NAME.png
+    CATEGORY/ground_truth/DEFECT/NAME_mask.png
+    """
+
+    kind: Literal["mpdd"] = "mpdd"  # type: ignore[assignment]
 
 
-def _is_category(tree: Tree, folder: str) -> bool:
-    return bool({"train", "test"} & set(tree.listing(folder).folders)) or folder in tree.unusable_folders
+@dataclass(frozen=True)
+class Btad(ByCategory):
+    """BTAD: as MVTec AD, with other names of kinds; images and masks are bmp or png.
 
+    CATEGORY/train/ok/NAME.bmp
+    CATEGORY/test/ok|ko/NAME.bmp
+    CATEGORY/ground_truth/ko/NAME.png
+    """
 
-def _below(tree: Tree, folder: str) -> list[tuple[str, str]]:
-    """Each file of each folder in `folder`, sorted."""
-    return [
-        (name, file)
-        for name in tree.listing(folder).folders
-        for file in tree.listing(f"{folder}/{name}").files
-    ]
+    kind: Literal["btad"] = "btad"
+    normal: ClassVar[str] = "ok"
+
+    @classmethod
+    def is_category(cls, tree: Tree, folder: str) -> bool:
+        """Whether training images are called ok."""
+        return "ok" in tree.listing(f"{folder}/train").folders

@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from upath import UPath
 
-from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
+from storage.datasets.dataset import Dataset, find_categories, read_content, read_image, read_mask
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
 from storage.datasets.manifest import OK, SET_ASIDE, ImageFile, Manifest, last_manifest
+from storage.datasets.masks import doubt, scale
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store
@@ -74,12 +76,12 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(content)
         return decode_image(content)
 
-    def mask(content: bytes, threshold: int) -> NDArray[np.bool_]:
+    def mask(content: bytes) -> NDArray[np.float32]:
         seen.append(content)
-        return decode_mask(content, threshold)
+        return decode_mask(content)
 
     monkeypatch.setattr("storage.datasets.scan.decode_image", image)
-    monkeypatch.setattr("storage.datasets.scan.decode_mask", mask)
+    monkeypatch.setattr("storage.datasets.dataset.decode_mask", mask)
     return seen
 
 
@@ -108,8 +110,10 @@ def test_every_image_is_listed_with_its_facts(root: Path) -> None:
         mode="RGB",
         anomalous=True,
         defect="scratch",
-        mask="bottle/ground_truth/scratch/000_mask.png",
+        masks=("bottle/ground_truth/scratch/000_mask.png",),
         mask_sha256=hashlib.sha256(mask).hexdigest(),
+        mask_peak=255,
+        mask_threshold=127,
     )
     assert not entry_of(manifest, "bottle/test/good/000.png").anomalous
     manifest.check()
@@ -330,7 +334,7 @@ def test_a_training_image_with_a_defect_is_set_aside(root: Path) -> None:
     (odd,) = read(root).excluded()
     assert (odd.image_id, odd.reason) == (
         "bottle/train/scratch/000.png",
-        "training images are read from train/good alone",
+        "a defect among the training images",
     )
 
 
@@ -469,7 +473,7 @@ def test_a_mask_without_an_image_is_set_aside(root: Path) -> None:
     put(root / "bottle/ground_truth/scratch/044_mask.png", spot())
     (orphan,) = read(root).excluded()
     assert (orphan.split, orphan.image_id) == ("ground_truth", "bottle/ground_truth/scratch/044_mask.png")
-    assert orphan.reason == "a mask without an image: test/scratch/044"
+    assert orphan.reason == "a mask without an image: scratch/044"
 
 
 def test_a_second_mask_of_an_image_is_set_aside(root: Path) -> None:
@@ -483,7 +487,7 @@ def test_a_second_mask_of_an_image_is_set_aside(root: Path) -> None:
 def test_a_note_beside_a_mask_does_not_take_its_place(root: Path) -> None:
     (root / "bottle/ground_truth/scratch/000_mask.txt").write_text("drawn by hand")
     entry = entry_of(read(root), "bottle/test/scratch/000.png")
-    assert (entry.mask, entry.mask_reason) == ("bottle/ground_truth/scratch/000_mask.png", None)
+    assert (entry.masks, entry.mask_reason) == (("bottle/ground_truth/scratch/000_mask.png",), None)
 
 
 # the same image twice
@@ -602,6 +606,128 @@ def test_an_image_with_a_new_label_is_judged_as_if_it_were_not_known(root: Path)
     (root / "bottle/test/good").rename(root / "bottle/test/dent")
     (root / "bottle/ground_truth/good").rename(root / "bottle/ground_truth/dent")
     assert read(root, known=known) == read(root)
+
+
+# files that are unchanged
+
+
+def age(root: Path) -> None:
+    """Make every file an hour old: what has just been written may be written once more."""
+    for path in root.rglob("*"):
+        if path.is_file():
+            stat = path.stat()
+            os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns - 3600 * 10**9))
+
+
+def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Every file that is read from here on."""
+    names: list[str] = []
+
+    def count(dataset: Dataset, name: str) -> bytes:
+        names.append(name)
+        return read_content(dataset, name)
+
+    monkeypatch.setattr("storage.datasets.scan.read_content", count)
+    return names
+
+
+def test_an_unchanged_file_is_not_read_again_unless_to_verify(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(root)
+    first = read(root)
+    known = Manifest.from_table(parse_table(table_bytes(first.table())))
+    names = reads(monkeypatch)
+    assert read(root, known=known) == first
+    assert names == []
+    assert read(root, known=known, verify=True) == first
+    assert len(names) == 5
+
+
+def test_what_was_written_just_now_is_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = read(root)
+    names = reads(monkeypatch)
+    assert read(root, known=known) == known
+    assert len(names) == 5
+
+
+@pytest.mark.parametrize("change", ["size", "time", "inode", "name"])
+def test_a_file_of_another_size_time_inode_or_name_is_read(
+    root: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    age(root)
+    known = read(root)
+    path = root / "bottle/train/good/000.png"
+    stat = path.stat()
+    content = path.read_bytes()
+    if change == "inode":
+        path.rename(root / "kept elsewhere")
+    if change == "name":
+        path.rename(path.with_name("new.png"))
+    else:
+        path.write_bytes(content + b"\0" * (change == "size"))
+        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns + (change == "time")))
+    names = reads(monkeypatch)
+    assert read(root, known=known) == read(root)
+    assert set(names[:1]) == {f"bottle/train/good/{'new' if change == 'name' else '000'}.png"}
+    assert len(names) == 1 + 5
+
+
+def test_a_changed_mask_alone_is_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    age(root)
+    known = read(root)
+    put(root / "bottle/ground_truth/scratch/000_mask.png", 255 - spot())
+    names = reads(monkeypatch)
+    manifest = read(root, known=known)
+    assert names == ["bottle/ground_truth/scratch/000_mask.png"]
+    assert manifest.digest() != known.digest()
+
+
+def test_in_a_bucket_the_etag_tells(root: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = UPath(f"{bucket}/data")
+    for path in root.rglob("*"):
+        if path.is_file():
+            (there / path.relative_to(root).as_posix()).write_bytes(path.read_bytes())
+    known = read(str(there))
+    names = reads(monkeypatch)
+    assert read(str(there), known=known) == known
+    assert names == []
+    (there / "bottle/train/good/000.png").write_bytes((root / "bottle/test/good/000.png").read_bytes())
+    assert read(str(there), known=known).digest() != known.digest()
+    assert names == ["bottle/train/good/000.png"]
+
+
+# what masks hold
+
+
+@pytest.mark.parametrize(
+    ("peak", "dtype"), [(1, "uint8"), (3, "uint8"), (255, "uint8"), (1, "uint16"), (65535, "uint16")]
+)
+def test_the_scale_of_masks_is_found(root: Path, peak: int, dtype: str) -> None:
+    put(
+        root / "bottle/ground_truth/scratch/000_mask.png",
+        (spot() > 0).astype(dtype) * np.dtype(dtype).type(peak),
+    )
+    image = entry_of(read(root), "bottle/test/scratch/000.png")
+    assert image.mask_reason is None
+    np.testing.assert_array_equal(read_mask(Dataset.at(root), image), spot() > 0)
+
+
+def test_one_full_mask_says_that_the_dim_ones_of_its_category_are_shades(root: Path) -> None:
+    put(root / "bottle/test/scratch/001.png", picture(9))
+    put(root / "bottle/ground_truth/scratch/001_mask.png", spot() // 4)
+    manifest = read(root)
+    assert (
+        entry_of(manifest, "bottle/test/scratch/001.png").mask_reason
+        == "no pixel of the mask is above 127 of 255"
+    )
+    (root / "bottle/test/scratch/000.png").unlink()
+    found = read(root)
+    assert entry_of(found, "bottle/test/scratch/001.png").mask_threshold == 0
+    assert doubt(found.files) is not None
+    assert doubt(manifest.files) is None
+    assert scale(found.files) == "0 to 63, anomalous above 0"
+    assert read(root, known=manifest) == found
 
 
 # reading again

@@ -134,7 +134,7 @@ def test_the_orientation_tag_is_applied(kind: str, tolerance: int) -> None:
 
 def test_a_mask_follows_its_orientation_tag() -> None:
     mask = decode_mask(encoded(np.array([[0, 255]], np.uint8), exif=oriented()))
-    assert mask.tolist() == [[False], [True]]
+    assert mask.tolist() == [[0], [255]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "BMP", "TIFF"])
@@ -156,29 +156,36 @@ def test_a_text_file_is_not_an_image() -> None:
         decode_image(b"bottle,000,good\n" * 20)
 
 
-def test_an_eight_bit_mask_is_cut_above_half_scale() -> None:
-    mask = decode_mask(encoded(np.array([[0, 127, 128, 255]], np.uint8)))
-    assert mask.dtype == bool
-    assert mask.tolist() == [[False, False, True, True]]
+def test_the_values_of_an_eight_bit_mask_stay() -> None:
+    mask = decode_mask(encoded(np.array([[0, 1, 128, 255]], np.uint8)))
+    assert mask.dtype == np.float32
+    assert mask.tolist() == [[0, 1, 128, 255]]
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_a_sixteen_bit_mask_is_cut_above_half_scale(kind: str) -> None:
-    mask = decode_mask(encoded(np.array([[0, 255, 32767, 32768, 65535]], np.uint16), kind))
-    assert mask.tolist() == [[False, False, False, True, True]]
+def test_the_values_of_a_sixteen_bit_mask_are_scaled(kind: str) -> None:
+    mask = decode_mask(encoded(np.array([[0, 1, 257 * 127, 257 * 127 + 1, 65535]], np.uint16), kind))
+    assert (mask > 0).tolist() == [[False, True, True, True, True]]
+    assert (mask > 127).tolist() == [[False, False, False, True, True]]
+    assert mask.max() == 255
 
 
-def test_a_one_bit_mask_is_taken_as_it_is() -> None:
-    assert decode_mask(encoded(np.array([[True, False]]))).tolist() == [[True, False]]
+def test_a_one_bit_mask_is_black_and_white() -> None:
+    assert decode_mask(encoded(np.array([[True, False]]))).tolist() == [[255, 0]]
 
 
-def test_a_coloured_mask_is_cut_at_half_its_brightness() -> None:
-    values = np.array([[[0, 0, 0], [127, 127, 127], [128, 128, 128], [255, 255, 255]]], np.uint8)
-    assert decode_mask(encoded(values)).tolist() == [[False, False, True, True]]
+def test_of_a_coloured_mask_the_brightest_channel_counts() -> None:
+    values = np.array([[[0, 0, 0], [127, 0, 5], [0, 0, 255], [9, 9, 9]]], np.uint8)
+    assert decode_mask(encoded(values)).tolist() == [[0, 127, 255, 9]]
 
 
-def test_a_palette_mask_is_cut_by_its_colours_not_its_indices() -> None:
-    assert decode_mask(encoded(palette())).tolist() == [[False, False, True]]
+def test_of_a_palette_every_colour_but_black_counts_and_greys_are_shades() -> None:
+    colours = Image.fromarray(np.array([[0, 1, 2, 3]], np.uint8))
+    colours.putpalette([0, 0, 0, 64, 0, 0, 0, 0, 1, 255, 255, 255])
+    assert decode_mask(encoded(colours)).tolist() == [[0, 255, 255, 255]]
+    greys = Image.fromarray(np.array([[0, 1, 2]], np.uint8))
+    greys.putpalette([255, 255, 255, 3, 3, 3, 0, 0, 0])
+    assert decode_mask(encoded(greys)).tolist() == [[255, 3, 0]]
 
 
 @pytest.mark.parametrize("shape", [(5, 7), (5, 7, 3)])

@@ -3,11 +3,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from published import COPIES
 from tiny import write_category
 
 from storage.datasets.dataset import Dataset
 from storage.datasets.layouts.folders import Folders
-from storage.datasets.layouts.mvtec import Mvtec
+from storage.datasets.layouts.mvtec import Btad, Mvtec
+from storage.datasets.layouts.surfaces import Dagm
+from storage.datasets.layouts.visa import Visa
 from storage.datasets.registry import Registration, read_registry, resolve
 from storage.errors import DatasetError
 
@@ -60,7 +63,10 @@ def test_an_entry_is_a_dataset_with_categories_and_configurations(registry: Path
         ("categories = ['nut']", "root"),
         ("root = 'x'\ncategories = 'nut'", "categories is 'nut': Input should be a valid tuple"),
         ("root = 'x'\nconfigurations = ['quik']", r"no \[configurations.quik\]: did you mean quick"),
-        ("root = 'x'\nlayout = { kind = 'folder' }", "layout.kind is 'folder': it is one of mvtec, folders"),
+        (
+            "root = 'x'\nlayout = { kind = 'folder' }",
+            "layout.kind is 'folder': it is one of mvtec, mpdd, btad, ",
+        ),
         ("root = 'x'\nlayout = { kind = 'mvtec', normal = ['*'] }", "layout: normal is no setting"),
         ("root = 'x'\nlayout = { kind = 'folders' }", "layout: neither normal nor train_normal"),
         (
@@ -97,7 +103,9 @@ def test_any_other_name_is_a_folder_or_a_url(registry: Path, monkeypatch: pytest
     write_category(registry.parent / "here", "nut")
     assert resolve("here", str(registry)).dataset == Dataset(str(registry.parent / "here"), "here")
     assert resolve("./parts", str(registry)).dataset == Dataset(str(registry.parent / "parts"), "parts")
-    assert resolve("s3://bucket/other", str(registry)).dataset == Dataset("s3://bucket/other", "other")
+    assert resolve("s3://bucket/other", str(registry), "mvtec").dataset == Dataset(
+        "s3://bucket/other", "other"
+    )
     with pytest.raises(DatasetError, match=r"'tile' is no folder, and no dataset in .*did you mean tiles\?"):
         resolve("tile", str(registry))
     assert resolve("tile").dataset.name == "tile"  # no default registry here
@@ -111,3 +119,17 @@ def test_the_shipped_registry_can_be_used(monkeypatch: pytest.MonkeyPatch) -> No
     assert not found.errors
     assert found.entry("bottle").dataset.root == "s3://images/mvtec"
     assert all(list(entry.configurations) == ["lite0"] for entry in found.entries.values())
+
+
+def test_the_layout_of_a_folder_is_the_one_named_or_the_one_it_shows(tmp_path: Path) -> None:
+    COPIES["btad"](tmp_path)
+    assert resolve(str(tmp_path)).dataset.layout == Btad()
+    assert resolve(str(tmp_path), layout="dagm").dataset.layout == Dagm()
+    with pytest.raises(DatasetError, match=r"no layout 'vis': did you mean visa"):
+        resolve(str(tmp_path), layout="vis")
+    with pytest.raises(DatasetError, match=r"the layout folders needs settings \(neither normal nor"):
+        resolve(str(tmp_path), layout="folders")
+
+
+def test_a_layout_that_is_named_replaces_the_registered_one(registry: Path) -> None:
+    assert resolve("parts", str(registry), "visa").dataset.layout == Visa()

@@ -55,7 +55,7 @@ def test_a_bucket_has_the_manifest_of_the_folder(folder: Path, bucket: str, layo
     assert len(manifest.excluded()) == 1
     for entry in manifest.test():
         np.testing.assert_array_equal(read_image(there, entry), read_image(here, entry))
-        if entry.mask is not None:
+        if entry.masks:
             np.testing.assert_array_equal(read_mask(there, entry), read_mask(here, entry))
 
 

@@ -131,8 +131,8 @@ def test_masks_beside_their_images_are_no_images(root: Path) -> None:
     for mask in ("{parent}/{stem}.bmp", "{parent}/{stem}_mask.png", "{parent}/../MT_Crack/{stem}_mask.png"):
         layout = Folders(normal=("MT_Free/*",), anomalous=("MT_Crack/1??.png", "MT_{defect}/*"), mask=mask)
         found = by_id(read(root, layout))
-        assert found["MT_Crack/100.png"].mask in ("MT_Crack/100.bmp", "MT_Crack/100_mask.png")
-        assert found["MT_Crack/100.png"].mask not in found
+        assert found["MT_Crack/100.png"].masks in (("MT_Crack/100.bmp",), ("MT_Crack/100_mask.png",))
+        assert not {*found["MT_Crack/100.png"].masks} & {*found}
 
 
 def test_a_file_that_is_no_image_is_set_aside(root: Path) -> None:
@@ -155,7 +155,7 @@ def test_patterns_that_match_nothing_are_named(root: Path) -> None:
 
 @pytest.mark.parametrize("threshold", [0, 127, 200])
 def test_a_smooth_mask_is_cut_above_the_threshold(root: Path, threshold: int) -> None:
-    layout = Folders(("MT_Free/*.png",), mask="masks/Crack/{name}", anomalous=TILES.anomalous)
+    layout = Folders(normal=("MT_Free/*.png",), mask="masks/Crack/{name}", anomalous=TILES.anomalous)
     dataset = Dataset(str(root), "tiles", Folders(**(vars(layout) | {"mask_threshold": threshold})))
     entry = by_id(read_manifest(dataset))["MT_Crack/100.png"]
     np.testing.assert_array_equal(read_mask(dataset, entry), ramp(0, 255) > threshold)
@@ -269,7 +269,7 @@ def test_magnetic_tiles_are_read_as_they_were_published(shared_data: Path) -> No
     assert {kind: kinds.count(kind) for kind in set(kinds)} == {
         "good": 952, "Blowhole": 115, "Break": 85, "Crack": 57, "Fray": 32, "Uneven": 103,
     }  # fmt: skip
-    assert all(file.mask == file.image_id.replace(".jpg", ".png") for file in files)
+    assert all(file.masks == (file.image_id.replace(".jpg", ".png"),) for file in files)
     uneven = Folders(
         normal=("MT_Fray/Imgs/*.jpg",), anomalous=("MT_{defect}neven/Imgs/*.jpg",), mask=layout.mask
     )

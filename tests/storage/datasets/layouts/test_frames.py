@@ -67,7 +67,7 @@ def test_every_fifth_test_frame_has_its_label_and_the_slice_of_its_mask(root: Pa
     }
     for entry in manifest.test():
         video, number = Path(entry.image_id).parent.name, int(Path(entry.image_id).stem)
-        assert entry.mask == f"testing/test_pixel_mask/{video}.npy#{number}"
+        assert entry.masks == (f"testing/test_pixel_mask/{video}.npy#{number}",)
         assert entry.mask_reason is None
         np.testing.assert_array_equal(read_image(dataset, entry), picture(video, number))
         np.testing.assert_array_equal(read_mask(dataset, entry), pixel_mask(video)[number] > 0)
@@ -102,7 +102,7 @@ def test_a_bucket_has_the_manifest_of_the_folder(root: Path) -> None:
 def test_a_known_mask_is_not_decoded_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     dataset = campus(root, Frames())
     known = read_manifest(dataset)
-    monkeypatch.delattr("storage.datasets.scan.decode_mask")
+    monkeypatch.delattr("storage.datasets.dataset.decode_mask")
     assert read_manifest(dataset, known=known) == known
 
 

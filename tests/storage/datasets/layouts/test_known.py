@@ -50,7 +50,7 @@ def test_a_layout_is_named_described_and_survives_the_table_of_runs(kind: str) -
     layout = LAYOUTS[kind](**NEEDED.get(kind, {}))
     assert layout.kind == kind
     assert len((type(layout).__doc__ or "").splitlines()) > 2
-    assert "kind" in {field.name for field in fields(layout)}  # type: ignore[arg-type]  # each is a dataclass
+    assert "kind" in {field.name for field in fields(layout)}
     dataset = Dataset("/somewhere", "name", layout)
     record = {"root": "/somewhere", "dataset": "name", "layout": dataset.layout_json}
     assert Dataset.of_run(record) == dataset

@@ -1,0 +1,126 @@
+"""Every layout that a dataset was published in, on a small copy of it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from published import COPIES, Held, coco
+from upath import UPath
+
+from storage.datasets.dataset import Dataset, read_image, read_mask
+from storage.datasets.layouts.known import LAYOUTS, MVTEC, recognise
+from storage.datasets.manifest import Manifest
+from storage.datasets.scan import read_manifest
+from storage.datasets.tree import Tree
+from storage.errors import DatasetError
+
+UNRECOGNISED = {"mvtec", "mpdd"}  # MVTec AD's layout is what is taken where none is recognised
+
+
+def draw(kind: str, tmp_path: Path) -> tuple[Dataset, dict[str, Held]]:
+    root = tmp_path / "parts"
+    root.mkdir()
+    held = COPIES[kind](root)
+    return Dataset.at(root, LAYOUTS[kind]()), held
+
+
+def test_every_layout_but_patterns_has_a_copy() -> None:
+    assert set(COPIES) == set(LAYOUTS) - {"folders"}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_read_with_its_counts_and_masks(kind: str, tmp_path: Path) -> None:
+    dataset, held = draw(kind, tmp_path)
+    manifest = read_manifest(dataset)
+    assert manifest.categories() == sorted(held)
+    for category, expected in held.items():
+        part = manifest.of(category)
+        part.check()
+        divided = kind == "kolektor_sdd"  # by their content
+        normal = len(part.train()) + sum(not image.anomalous for image in part.test())
+        assert normal == expected.train + expected.good
+        assert divided or len(part.train()) == expected.train
+        assert Counter(i.defect for i in part.test() if i.anomalous) == expected.defects
+        assert len(part.validation()) == expected.validation
+        assert [i.anomalous for i in part.unlabelled()] == [None] * expected.unlabelled
+        assert len(part.excluded()) == expected.set_aside
+        assert {i.reason for i in part.excluded()} <= {"a defect among the training images"}
+        for image in part.test():
+            assert image.mask_reason is None
+            assert read_image(dataset, image).shape == (image.height, image.width, 3)
+            if image.anomalous:
+                assert read_mask(dataset, image).sum() == expected.pixels[image.image_id]
+            elif image.masks:
+                assert not read_mask(dataset, image).any()
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_a_copy_is_recognised_beyond_doubt(kind: str, tmp_path: Path) -> None:
+    dataset, _ = draw(kind, tmp_path)
+    found = [name for name, layout in LAYOUTS.items() if layout.recognises(Tree(dataset.folder))]
+    assert found == ([] if kind in UNRECOGNISED else [kind])
+    expected = MVTEC if kind in UNRECOGNISED else dataset.layout
+    assert Dataset.at(dataset.root).recognised().layout == expected
+
+
+def test_a_folder_of_two_layouts_is_in_doubt(tmp_path: Path) -> None:
+    for kind in ("dagm", "btad"):
+        COPIES[kind](tmp_path)
+    assert recognise(Tree(tmp_path)) is None
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_the_second_night_reads_no_image_and_no_mask(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dataset, _ = draw(kind, tmp_path)
+    for path in dataset.folder.rglob("*"):
+        os.utime(str(path), ns=(0, 10**18))
+    known = Manifest.from_table(read_manifest(dataset).table())
+    monkeypatch.delattr("storage.datasets.scan.read_content")
+    assert read_manifest(dataset, known=known) == known
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_another_layout_says_what_it_expects(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "notes").mkdir()
+    with pytest.raises(DatasetError, match=r"expected|name one as|lacks columns|cannot be read"):
+        read_manifest(Dataset.at(tmp_path, LAYOUTS[kind]()))
+
+
+@pytest.mark.parametrize("kind", ["visa", "mvtec_ad_2", "coco", "kolektor_sdd2"])
+def test_a_bucket_has_the_manifest_of_the_folder(kind: str, tmp_path: Path, bucket: str) -> None:
+    dataset, _ = draw(kind, tmp_path)
+    there = UPath(f"{bucket}/parts")
+    for path in Path(dataset.root).rglob("*"):
+        if path.is_file():
+            (there / path.relative_to(dataset.root).as_posix()).write_bytes(path.read_bytes())
+    remote = Dataset.at(f"{bucket}/parts").recognised()
+    assert remote == Dataset.at(f"{bucket}/parts", dataset.layout)
+    manifest = read_manifest(remote)
+    assert manifest == read_manifest(dataset)
+    for image in manifest.test():
+        if image.anomalous:
+            np.testing.assert_array_equal(read_mask(remote, image), read_mask(dataset, image))
+
+
+def test_annotations_that_cannot_be_drawn_cost_no_image(tmp_path: Path) -> None:
+    coco(tmp_path)
+    path = tmp_path / "annotations/instances_val2017.json"
+    path.write_text(path.read_text().replace('"counts": [10', '"counts": [11'))
+    reasons = [image.mask_reason or "" for image in read_manifest(Dataset.at(tmp_path).recognised()).test()]
+    assert len(reasons) == 2
+    assert all("runs of 649 pixels in an image of 648" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("kind", ["mvtec", "visa", "kolektor_sdd"])
+def test_a_threshold_may_be_named_with_any_layout(kind: str, tmp_path: Path) -> None:
+    dataset, _ = draw(kind, tmp_path)
+    high = Dataset.at(dataset.root, LAYOUTS[kind](mask_threshold=254))
+    assert {image.mask_threshold for image in read_manifest(high).files} <= {254, None}
+    with pytest.raises(DatasetError, match="mask_threshold is 255: it is a number from 0 to 254"):
+        LAYOUTS[kind](mask_threshold=255)
