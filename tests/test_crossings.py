@@ -177,7 +177,7 @@ CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
     "methods": compares_methods,
 }
 ELSEWHERE = {  # commands that take no method, or run those above, with the tests that they have
-    *("inspect", "backbones", "repair", "accept", "demo", "reproduce"),
+    *("inspect", "datasets", "add", "backbones", "repair", "accept", "demo", "reproduce"),
     *("nightly", "reprocess", "serve"),
 }
 
