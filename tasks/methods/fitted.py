@@ -206,7 +206,7 @@ def _missing(scoring: FeatureScoring, earlier: EarlierScores) -> frozenset[str]:
     scores.describe(scoring.description | {TRAIN: part.train})
     missing = scores.missing(part.test)
     if missing and scoring.settled.depends_on_neighbors_alone:
-        _adopt(scoring, missing, earlier.alike(scoring.description))
+        _adopt(scoring, missing, earlier.alike(scoring.description, part.train))
         missing = scores.missing(part.test)
     return frozenset(missing)
 

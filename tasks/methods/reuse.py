@@ -30,13 +30,13 @@ class EarlierScores:
         """Look among the scores of this store."""
         self._store = store
 
-    def alike(self, description: Mapping[str, Any]) -> list[Alike]:
-        """Those with the features and settings described, and with any training images."""
+    def alike(self, description: Mapping[str, Any], train: Sequence[str]) -> list[Alike]:
+        """Those with the features and settings described, and with other training images than these."""
         wanted = _without_training(json.loads(json.dumps(description)))
         return [
             Alike(Scores(self._store, name), other[TRAIN])
             for name, other in self._descriptions.items()
-            if TRAIN in other and _without_training(other) == wanted
+            if other.get(TRAIN, train) != train and _without_training(other) == wanted
         ]
 
     @cached_property

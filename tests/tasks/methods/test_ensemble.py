@@ -128,7 +128,7 @@ def test_methods_that_are_no_methods_of_the_run_are_scored_once_and_found_by_it(
     evaluate(str(dataset), store, settings(), run_id="some", methods=["dn2"])
     evaluate(str(dataset), store, settings(), run_id="joined", methods=[BY_SCORES])
     stages = Results(store).stages("joined").query("step == 'score'").set_index("method")
-    assert stages["computed"].to_dict() == {SPADE: 7, "padim(dimensions=6)": 7, BY_SCORES: 7}
-    assert stages["score_key"].nunique() == 3
+    assert stages["computed"].to_dict() == {SPADE: 7, "padim(dimensions=6)": 7, "dn2": 0, BY_SCORES: 7}
+    assert stages["score_key"].nunique() == 4
     evaluate(str(dataset), store, settings(), run_id="members", methods=MEMBERS)
     assert Results(store).stages("members").query("step != 'summarize'")["computed"].sum() == 0
