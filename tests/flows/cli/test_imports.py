@@ -22,7 +22,7 @@ PLAN = ["plan", "DATASET", "--backbone", "resnet18", "--weights", "WEIGHTS", "--
     [
         (["--help"], set()),
         (["--version"], set()),
-        (["evaluate", "--help"], set()),
+        (["evaluate", "--help"], {"numpy"}),
         (["results"], READERS),
         (["inspect", "DATASET"], READERS),
         (["accept", "one"], READERS),
