@@ -6,9 +6,9 @@ cd "$(dirname "$0")/.."
 : "${PREFECT_API_URL:?is the server that the deployments go to}" "${SPADE_STORE:?is a folder or s3://BUCKET/FOLDER}"
 case "$SPADE_STORE" in
 s3://*) python -c '
-import sys, s3fs
-files, bucket = s3fs.S3FileSystem(), sys.argv[1].removeprefix("s3://").split("/")[0]
-files.exists(bucket) or files.mkdir(bucket)
+import sys
+from storage.store.connection import make_bucket
+make_bucket(sys.argv[1])
 ' "$SPADE_STORE" ;;
 esac
 prefect --no-prompt work-pool inspect spade >/dev/null 2>&1 || prefect --no-prompt work-pool create spade --type process

@@ -13,6 +13,10 @@ class UnreachableStoreError(StoreError):
     """A bucket that does not answer, or refuses; it may the next time."""
 
 
+class LostLockError(StoreError):
+    """A lock that was held, and that another process has by now."""
+
+
 class DamagedStoreError(StoreError):
     """A file of the store whose content is missing or fails its checksum."""
 

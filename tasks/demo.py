@@ -6,10 +6,9 @@ import json
 import os
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
-from pathlib import Path
 
 from storage.datasets.images import encode_png
-from storage.errors import StoreError
+from storage.store.location import Location, read_bytes
 from storage.store.store import Store
 from tasks.core.drawings.draw import CATEGORIES, DRAWINGS_VERSION, draw
 from tasks.progress import report
@@ -17,45 +16,35 @@ from tasks.progress import report
 SEED = 0
 
 
-def draw_dataset(store: Store) -> Path:
-    """The root of the demo dataset in the MVTec AD layout, drawn if this version of it is not there yet.
-
-    Raises:
-        StoreError: the store is in a bucket.
-    """
+def draw_dataset(store: Store) -> Location:
+    """The root of the demo dataset in the MVTec AD layout, drawn if this version of it is not there yet."""
     root = store.dataset("demo")
-    if not isinstance(root, Path):
-        raise StoreError(
-            f"the demo draws its images into a folder, not to {root}: name a folder with --store"
-        )
     marker = root.with_suffix(".json")
     version = json.dumps({"drawings": DRAWINGS_VERSION, "seed": SEED})
-    if root.is_dir() and marker.exists() and marker.read_text() == version:
+    if store.exists(root) and store.exists(marker) and read_bytes(marker) == version.encode():
         return root
     store.remove([marker, root])
     drawings = [
-        (root, category, split, kind, number)
+        (category, split, kind, number)
         for category, counts in CATEGORIES.items()
         for (split, kind), count in counts.items()
         for number in range(count)
     ]
     context = get_context("spawn")  # a fork would copy the locks that other threads hold at this moment
     with ProcessPoolExecutor(os.cpu_count(), context) as pool:
-        for done, _ in enumerate(pool.map(_draw_one, drawings, chunksize=8), start=1):
+        for done, files in enumerate(pool.map(_draw_one, drawings, chunksize=8), start=1):
+            store.write_all({root / name: content for name, content in files.items()})
             report("draw", None, done, len(drawings))
     store.write(marker, version.encode())
     return root
 
 
-def _draw_one(drawing: tuple[Path, str, str, str, int]) -> None:
-    root, category, split, kind, number = drawing
+def _draw_one(drawing: tuple[str, str, str, int]) -> dict[str, bytes]:
+    """An image and its mask, by their paths below the root."""
+    category, split, kind, number = drawing
     image, mask = draw(category, split, kind, number, seed=SEED)
-    _write(root / category / split / kind / f"{number:03}.png", encode_png(image))
+    files = {f"{category}/{split}/{kind}/{number:03}.png": encode_png(image)}
     if kind != "good":
-        path = root / category / "ground_truth" / kind / f"{number:03}_mask.png"
-        _write(path, encode_png(mask.astype("uint8") * 255))
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
+        name = f"{category}/ground_truth/{kind}/{number:03}_mask.png"
+        files[name] = encode_png(mask.astype("uint8") * 255)
+    return files

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import signal
@@ -15,7 +14,6 @@ from urllib.request import Request, urlopen
 import pytest
 from hypothesis import settings as hypothesis_settings
 from machines import Processes, Team
-from upath import UPath
 
 from storage.store.store import Store
 from tasks.core.config import Configuration
@@ -107,15 +105,10 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
     """The URL of an S3 server on loopback."""
-    from moto.server import ThreadedMotoServer
-    from s3fs import S3FileSystem
+    from s3 import serving
 
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
-    server.start()
-    yield "http://{}:{}".format(*server.get_host_and_port())
-    S3FileSystem.clear_instance_cache()
-    server.stop()
+    with serving() as url:
+        yield url
 
 
 @pytest.fixture
@@ -135,8 +128,10 @@ def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
 @pytest.fixture
 def bucket(s3: str) -> str:  # noqa: ARG001 (the server that has it)
     """The URL of an empty bucket."""
+    from storage.store.connection import make_bucket
+
     url = f"s3://bucket-{secrets.token_hex(6)}"
-    UPath(url).mkdir()
+    make_bucket(url)
     return url
 
 

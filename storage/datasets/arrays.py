@@ -11,7 +11,6 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from storage.datasets.tree import read_file
 from storage.store.location import Location
 
 _SLICE = re.compile(r"(.+\.(?:npy|json))#(\d+)")
@@ -49,7 +48,7 @@ def read_slice(path: Location, index: int) -> bytes:
     Raises:
         OSError, ValueError: no such file, or it holds no such slice.
     """
-    file = io.BytesIO(read_file(path, 0, _LONGEST_HEADER))
+    file = io.BytesIO(path.medium.read_part(path.path, 0, _LONGEST_HEADER))
     version = npy.read_magic(file)
     if version not in _HEADERS:
         raise ValueError(f"version {version} of the format is not supported: save it anew")
@@ -59,8 +58,7 @@ def read_slice(path: Location, index: int) -> bytes:
     if not shape or index >= shape[0]:
         raise ValueError(f"shape {shape} has no slice {index}")
     size = math.prod(shape[1:]) * dtype.itemsize
-    start = file.tell() + index * size
-    content = read_file(path, start, start + size)
+    content = path.medium.read_part(path.path, file.tell() + index * size, size)
     if len(content) < size:
         raise ValueError("the file is truncated")
     sink = io.BytesIO()

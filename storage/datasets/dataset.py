@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -16,9 +17,10 @@ from pydantic import TypeAdapter
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, AnyLayout, recognise
 from storage.datasets.manifest import ImageFile
-from storage.datasets.tree import Tree, shown
-from storage.errors import DatasetError
-from storage.store.location import Location, location
+from storage.datasets.tree import Tree
+from storage.errors import DatasetError, StoreError
+from storage.store.location import Location, exists, location
+from storage.store.medium import shown
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Dataset:
     layout: AnyLayout = MVTEC
 
     @classmethod
-    def at(cls, root: str | Location, layout: AnyLayout = MVTEC) -> Dataset:
+    def at(cls, root: str | PathLike[str], layout: AnyLayout = MVTEC) -> Dataset:
         """The dataset at `root`, named after its folder or bucket."""
         folder = _folder(root)
         return cls(str(folder), folder.name or str(folder).rstrip("/").rsplit("/", 1)[-1], layout)
@@ -65,10 +67,10 @@ class Dataset:
         return _folder(self.root)
 
 
-def _folder(root: str | Location) -> Location:
+def _folder(root: str | PathLike[str]) -> Location:
     try:
         folder = location(root)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise DatasetError(f"the dataset at {root} cannot be read ({error})") from error
     if shown(str(folder)) != str(folder):
         raise DatasetError(f"the path {shown(str(folder))} is not UTF-8: rename its folders")
@@ -82,8 +84,8 @@ def all_categories(dataset: Dataset, tree: Tree) -> list[str]:
         DatasetError: no such root, or no category in it.
     """
     try:
-        if not tree.root.is_dir():
-            what = "it is a file" if tree.root.exists() else "no such folder"
+        if not tree.root.medium.is_folder(tree.root.path):
+            what = "it is a file" if exists(tree.root) else "no such folder"
             raise DatasetError(f"no dataset at {tree.root}: {what}")
         tree.listing()
         if "" in tree.unusable_folders:
@@ -91,7 +93,7 @@ def all_categories(dataset: Dataset, tree: Tree) -> list[str]:
         return dataset.layout.categories(tree, dataset.name)
     except DatasetError:
         raise
-    except Exception as error:  # file systems of buckets raise what they like
+    except (OSError, StoreError) as error:
         raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
 
 

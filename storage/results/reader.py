@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,7 +48,7 @@ class Results:
     (`pd.NA`). docs/tables.md says what each column holds; docs/pandas.md asks ten questions.
     """
 
-    def __init__(self, store: str | Location = DEFAULT_STORE) -> None:
+    def __init__(self, store: str | PathLike[str] = DEFAULT_STORE) -> None:
         """Open a store; StoreError if there is none."""
         self._store = Store.open(store)
 

@@ -3,70 +3,61 @@
 from __future__ import annotations
 
 import json
+from os import PathLike
 
 from storage.errors import StoreError
 from storage.store.files import Files
 from storage.store.location import Location, location
 
 _MARKER = "spade-report.json"
+_PAGE = "index.html"
 
 
 class ReportFolder:
     """Writes a report's files; several threads may write at once."""
 
-    def __init__(self, root: str | Location, run_id: str) -> None:
+    def __init__(self, root: str | PathLike[str], run_id: str) -> None:
         """Claim an absent or empty folder, or that of a report, which is overwritten.
 
         Raises:
             StoreError: the folder holds other files, or cannot be written.
         """
-        self.root = location(root)
         try:
-            found = {path.name for path in self.root.iterdir()} if self.root.exists() else set()
+            self.root = location(root)
+        except ValueError as error:
+            raise _unwritable(root, str(error)) from error
+        self._files = Files(self.root)
+        try:
+            found = {entry.name for entry in self.root.medium.entries(self.root.path)}
             if found and _MARKER not in found:
                 raise StoreError(
                     f"{self.root} holds other files and no report: name a new folder as --output"
                 )
-            self._remove(self.root)
-            self.write(_MARKER, json.dumps({"run": run_id}))
+            earlier = sorted(found, key=lambda name: (name == _MARKER, name != _PAGE))
+            self._files.remove(self.root / name for name in earlier)
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise _unwritable(root, error.strerror) from error
+        self.write(_MARKER, json.dumps({"run": run_id}))
 
     @property
     def index(self) -> Location:
         """The page to open."""
-        return self.root / "index.html"
+        return self.root / _PAGE
 
     def write(self, name: str, content: str | bytes) -> None:
-        """Write a file by its path below the report's folder.
+        """Write a file by its path below the report's folder; what a power cut spoils can be made anew.
 
         Raises:
             StoreError: it cannot be written; UnreachableStoreError in a bucket.
         """
-        path = self.root.joinpath(*name.split("/"))
+        encoded = content.encode() if isinstance(content, str) else content
         try:
-            Files(self.root).write(path, content.encode() if isinstance(content, str) else content)
+            self._files.write_all({self.root / name: encoded}, lasting=False)
         except OSError as error:
-            raise self._unwritable(error) from error
-
-    def _unwritable(self, error: OSError) -> StoreError:
-        return StoreError(
-            f"no report can be written to {self.root} ({error.strerror}): free it, or name another folder "
-            "as --output"
-        )
-
-    def _remove(self, folder: Location) -> None:
-        """Remove what an earlier report left, the page to open first, the marker last."""
-        if not folder.exists():
-            return
-        left: list[Location] = sorted(folder.iterdir(), key=_order)
-        for path in left:
-            if path.is_dir() and not path.is_symlink():
-                self._remove(path)
-                path.rmdir()
-            else:
-                path.unlink()
+            raise _unwritable(self.root, error.strerror) from error
 
 
-def _order(path: Location) -> tuple[bool, bool]:
-    return path.name == _MARKER, path.name != "index.html"
+def _unwritable(root: str | PathLike[str], reason: str | None) -> StoreError:
+    return StoreError(
+        f"no report can be written to {root} ({reason}): free it, or name another folder as --output"
+    )

@@ -1,76 +1,109 @@
-"""Where a store or a dataset lies: a folder, or a bucket's URL that fsspec understands."""
+"""Where a store, a dataset or a file of one lies: a path on this machine's disk or in a bucket."""
 
 from __future__ import annotations
 
-import errno
 import os
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
+from os import PathLike
+from pathlib import Path, PurePosixPath
 
-from upath import UPath
-
-from storage.errors import UnreachableStoreError
+from storage.store.bucket import Bucket
+from storage.store.connection import SCHEMES
+from storage.store.disk import Disk
+from storage.store.medium import Medium
 
 DEFAULT_REGISTRY = "deployments/datasets.toml"  # storage/datasets/registry.py
+_DISK = Disk()
+_ENVIRONMENT = ("AWS_", "GOOGLE_", "AZURE_")
 
-Location = Path | UPath  # a UPath is used like a Path, and is none
+
+@dataclass(frozen=True)
+class Location:
+    """A path, and the medium that it is on; `str()` is what a user calls it."""
+
+    medium: Medium
+    path: PurePosixPath
+
+    def __truediv__(self, below: str) -> Location:
+        return replace(self, path=self.path / below)
+
+    def __str__(self) -> str:
+        return self.medium.text(self.path)
+
+    def __fspath__(self) -> str:
+        return str(self)
+
+    def __lt__(self, other: Location) -> bool:
+        return self.path < other.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return self.path.name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return self.path.stem
+
+    @property
+    def suffix(self) -> str:
+        """What the name ends in, from its last dot on."""
+        return self.path.suffix
+
+    @property
+    def parent(self) -> Location:
+        """The folder it lies in."""
+        return replace(self, path=self.path.parent)
+
+    def as_uri(self) -> str:
+        """The path as a browser opens it."""
+        return self.medium.uri(self.path)
+
+    def with_suffix(self, suffix: str) -> Location:
+        """The path with another suffix."""
+        return replace(self, path=self.path.with_suffix(suffix))
 
 
-def location(name: str | Location) -> Location:
-    """The path that `name` means: absolute, `~` expanded; for a URL such as s3://bucket/folder a UPath.
+def location(name: str | PathLike[str]) -> Location:
+    """The place that `name` means: a path, made absolute, `~` expanded; or a URL such as s3://BUCKET/FOLDER.
 
-    Bucket credentials and endpoint come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...).
+    Credentials and endpoint of a bucket come from the environment (AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, ...).
 
     Raises:
-        ValueError, ImportError: a URL without a bucket, or of a kind that is unknown or not installed.
+        ValueError: a URL without a bucket, or of an unknown kind.
     """
-    if isinstance(name, UPath):
+    if isinstance(name, Location):
         return name
-    if "://" in str(name):
-        url = re.sub(r"(?<=[^:/])/+$", "", str(name))
-        options: dict[str, Any] = {"use_listings_cache": False}  # others write there, too
-        if url.startswith("s3:"):
-            options["max_concurrency"] = 1  # more would ask for an object's size before each read
-        found: UPath = UPath(url, **options)
-        if url.startswith("s3:") and not found.drive:
-            raise ValueError("it names no bucket")
-        _ = found.fs  # paths below it share its connections
-        return found
-    return Path(os.path.normpath(Path(name).expanduser().absolute()))
+    scheme, is_url, rest = os.fspath(name).partition("://")
+    if not is_url:
+        return Location(_DISK, PurePosixPath(os.path.normpath(Path(name).expanduser().absolute())))
+    if scheme not in SCHEMES:
+        raise ValueError(f"{scheme}:// is none of {', '.join(f'{known}://' for known in SCHEMES)}")
+    bucket, _, key = rest.partition("/")
+    if not bucket:
+        raise ValueError("it names no bucket")
+    settings = frozenset(item for item in os.environ.items() if item[0].startswith(_ENVIRONMENT))
+    return Location(_bucket(f"{scheme}://{bucket}", settings), PurePosixPath(key.strip("/")))
+
+
+@cache
+def _bucket(url: str, settings: frozenset[tuple[str, str]]) -> Bucket:  # noqa: ARG001 (another, other connections)
+    """The bucket, with the connections and locks that all paths in it share."""
+    return Bucket(url)
 
 
 def read_bytes(path: Location) -> bytes:
-    """The content of a file or an object.
+    """The content of a file.
 
     Raises:
-        OSError: it is absent, or a folder's file cannot be read.
+        OSError: it is absent, or a disk's file cannot be read.
         UnreachableStoreError: the bucket does not answer, or refuses.
     """
-    if isinstance(path, Path):
-        return path.read_bytes()
-    with answers(path):
-        content: bytes = path.fs.cat_file(path.path)
-    return content
+    return path.medium.read_all([path.path])[0]
 
 
-@contextmanager
-def answers(url: object) -> Iterator[None]:
-    """What goes wrong in a bucket is an UnreachableStoreError with the remedy, unless an object is absent.
-
-    Only what is absent may count as damage: a bucket that cannot be reached for a while has lost nothing.
-    """
-    try:
-        yield
-    except Exception as error:
-        response = getattr(error.__cause__, "response", None) or {}
-        no_bucket = response.get("Error", {}).get("Code") == "NoSuchBucket"
-        if isinstance(error, FileNotFoundError) and not no_bucket:
-            raise FileNotFoundError(errno.ENOENT, "no such object", str(url)) from error
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise UnreachableStoreError(
-            f"{url} cannot be used ({reason}): {'create the bucket, or ' if no_bucket else ''}check the URL, "
-            "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, and AWS_ENDPOINT_URL for a server of your own"
-        ) from error
+def exists(path: Location) -> bool:
+    """Whether a file or folder is there."""
+    return path.medium.is_file(path.path) or path.medium.is_folder(path.path)

@@ -1,7 +1,7 @@
 """Append-only rows of arrays: each batch is an immutable Zarr group, recorded after its data is on disk.
 
     GROUP/group.json            what the rows are
-    GROUP/segments/ID/ARRAY     Zarr 3, one row a chunk, one shard an array; zstd, then crc32c
+    GROUP/segments/ID/ARRAY/    Zarr 3, one row a chunk, one shard an array; zstd, then crc32c
     GROUP/records/ID.parquet    one line a row of the segment, its key in column `sha256`; written last
 
 What has no record does not exist. A segment has one writer and is never changed, so batches, categories
@@ -21,16 +21,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import zarr
-from fsspec.implementations.asyn_wrapper import AsyncFileSystemWrapper
 from numpy.typing import NDArray
-from upath import UPath
-from zarr.abc.store import ByteRequest, SuffixByteRequest
+from zarr.abc.buffer import Buffer
 from zarr.codecs import Crc32cCodec, ZstdCodec
-from zarr.core.buffer import Buffer, BufferPrototype
-from zarr.storage import FsspecStore, LocalStore, MemoryStore, StorePath
+from zarr.storage import MemoryStore
 
 from storage.errors import DamagedStoreError, StoreError
-from storage.store.location import Location, answers, read_bytes
+from storage.store.location import Location, read_bytes
 from storage.store.store import Store
 from storage.store.tables import parse_table, table_bytes
 
@@ -75,6 +72,7 @@ class Segments:
                 shape=values.shape,
                 chunks=(1, *values.shape[1:]),
                 shards=values.shape,
+                chunk_key_encoding={"name": "default", "separator": "."},  # one file, and no folder an axis
                 dtype=values.dtype,
                 fill_value=np.nan,
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
@@ -148,10 +146,12 @@ class Segments:
             DamagedStoreError: a segment with one of the keys is not whole.
         """
         rows, arrays = self._recorded
-        segments = {
-            segment: self._read(segment, array, slice(None), arrays[segment][array])
-            for segment in dict.fromkeys(rows[key][0] for key in keys)
-        }
+        names = list(dict.fromkeys(rows[key][0] for key in keys))
+
+        def whole(segment: str) -> NDArray[Any]:
+            return self._read(segment, array, slice(None), arrays[segment][array])
+
+        segments = dict(zip(names, self._group.medium.at_once(whole, names), strict=True))
         return np.stack([segments[rows[key][0]][rows[key][1]] for key in keys])
 
     def damaged(self) -> list[tuple[list[Location], str]]:
@@ -196,40 +196,12 @@ class Segments:
         return self._group / "records" / f"{segment}.parquet"
 
 
-class _Bucket(FsspecStore):
-    """zarr's view of an array in a bucket, over the connections that all of the store uses.
-
-    An array is never changed, so what lies where in its shard is asked for once, and a row is one request.
-    """
-
-    @classmethod
-    def at(cls, path: UPath) -> _Bucket:
-        """The objects below `path`, to be read."""
-        return cls(AsyncFileSystemWrapper(path.fs, asynchronous=True), path=path.path, read_only=True)
-
-    @cached_property
-    def _shard_indices(self) -> dict[str, Buffer | None]:
-        return {}
-
-    async def get(
-        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
-    ) -> Buffer | None:
-        if isinstance(byte_range, SuffixByteRequest) and key in self._shard_indices:
-            return self._shard_indices[key]
-        with answers(f"{self.path}/{key}"):
-            found = await super().get(key, prototype, byte_range)
-        if isinstance(byte_range, SuffixByteRequest):  # a shard ends with its index
-            self._shard_indices[key] = found
-        return found
-
-
 def _open_array(path: Location, digest: str) -> zarr.Array[Any]:
     """The array whose metadata have this digest; ValueError if they have another."""
     metadata = read_bytes(path / "zarr.json")
     if _digest(metadata) != digest:
         raise ValueError("its zarr.json is not the one recorded")
-    store = _Bucket.at(path) if isinstance(path, UPath) else LocalStore(path, read_only=True)
-    return zarr.Array.from_dict(StorePath(store), json.loads(metadata))
+    return zarr.Array.from_dict(path.medium.arrays(path.path), json.loads(metadata))
 
 
 def _digest(metadata: bytes) -> str:

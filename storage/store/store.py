@@ -24,7 +24,7 @@ import os
 import re
 import secrets
 from dataclasses import dataclass
-from pathlib import Path
+from os import PathLike
 from typing import Any
 
 from storage.errors import StoreError
@@ -58,24 +58,21 @@ class Store(Files):
     """A store's folder, or its place in a bucket."""
 
     @classmethod
-    def at(cls, root: str | Location) -> Store:
+    def at(cls, root: str | PathLike[str]) -> Store:
         """The store that a folder or URL means; it is not looked at.
 
         Raises:
             StoreError: a URL where no store can be.
         """
         try:
-            found = location(root)
-        except (ValueError, ImportError) as error:
+            return cls(location(root))
+        except ValueError as error:
             raise StoreError(
                 f"the store {root} cannot be used ({error}): name a folder or s3://BUCKET/FOLDER with --store"
             ) from error
-        if not isinstance(found, Path) and set("*?[") & set(found.path):
-            raise StoreError(f"the store {root} cannot be used (* ? [ are wildcards): name another --store")
-        return cls(found)
 
     @classmethod
-    def open(cls, root: str | Location, *, create: bool = False) -> Store:
+    def open(cls, root: str | PathLike[str], *, create: bool = False) -> Store:
         """Open the store at `root`; with `create`, make one of an absent or empty folder.
 
         Raises:
@@ -107,21 +104,20 @@ class Store(Files):
         return store
 
     @classmethod
-    def foresee(cls, root: str | Location) -> Store:
+    def foresee(cls, root: str | PathLike[str]) -> Store:
         """The store at `root`, or the empty one that `open` would make there; nothing is written.
 
         Raises:
             StoreError: as `open` with `create`; whether a bucket can be written is not known.
         """
         store = cls.peek(root)
-        if isinstance(store.root, Path):
-            above = next(path for path in (store.root, *store.root.parents) if path.exists())
-            if not (above.is_dir() and os.access(above, os.W_OK | os.X_OK)):
-                raise store._unusable(f"{above} is not a folder that can be written")
+        obstacle = store.root.medium.obstacle(store.root.path)
+        if obstacle is not None:
+            raise store._unusable(obstacle)
         return store
 
     @classmethod
-    def peek(cls, root: str | Location) -> Store:
+    def peek(cls, root: str | PathLike[str]) -> Store:
         """The store at `root`, or an empty one where there is none, to read what is there.
 
         Raises:

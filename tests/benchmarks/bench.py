@@ -275,7 +275,7 @@ def main(target: Path) -> None:
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        root = BOTTLE if BOTTLE.is_dir() else draw_dataset(Store.open(folder / "drawn", create=True))
+        root = BOTTLE if BOTTLE.is_dir() else Path(draw_dataset(Store.open(folder / "drawn", create=True)))
         print(f"images: {root}", file=sys.stderr)
         method = Spade(upsampling="nearest")
         lite = Configuration(backbone="tf_efficientnet_lite0")

@@ -12,11 +12,14 @@ from tiny import spade as small_spade
 from tiny import write_category
 
 from flows.evaluate import evaluate
+from storage.datasets.dataset import Dataset
+from storage.datasets.scan import read_manifest
 from storage.repair import repair
 from storage.results.reader import Results
-from storage.store.location import read_bytes
+from storage.store.location import location, read_bytes
 from storage.store.store import Store
 from tasks.core.config import Configuration
+from tasks.core.drawings.draw import CATEGORIES
 from tasks.demo import draw_dataset
 
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
@@ -54,6 +57,16 @@ def test_a_run_in_a_bucket_has_the_tables_of_a_run_in_a_folder(
     assert "007/test/square/000.png" in screens[0]
     assert screens[0] == screens[1]
 
+    for output in ([], ["--output", f"{bucket}/pages"]):
+        code, out, error = spade("report", "--store", url, *output)
+        assert (code, error) == (0, "")
+        page = out.split()[-1]
+        assert page.startswith(bucket)
+        assert b"2 categories" in read_bytes(location(page))
+    code, _, error = spade("report", "--store", url, "--output", "s3://absent/pages")
+    assert code == 2
+    assert error.startswith("error: s3://absent/pages cannot be used")
+
 
 @pytest.mark.usefixtures("s3")
 def test_a_bucket_that_is_not_there_is_one_line() -> None:
@@ -63,11 +76,12 @@ def test_a_bucket_that_is_not_there_is_one_line() -> None:
     assert "AWS_ENDPOINT_URL" in error
 
 
-def test_the_demo_is_not_drawn_into_a_bucket(bucket: str) -> None:
-    store = Store.open(f"{bucket}/store", create=True)
-    code, _, error = spade("demo", "--store", store.root)
-    assert code == 2
-    assert "the demo draws its images into a folder" in error
-    assert [path.name for path in store.entries(store.root)] == ["store.json"]
-    with pytest.raises(RuntimeError, match="name a folder with --store"):
-        draw_dataset(store)
+def test_the_demo_is_drawn_into_a_bucket_as_into_a_folder(
+    bucket: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    category, counts = next(iter(CATEGORIES.items()))
+    monkeypatch.setattr("tasks.demo.CATEGORIES", {category: dict.fromkeys(counts, 1)})
+    roots = [draw_dataset(Store.open(f"{above}/store", create=True)) for above in (tmp_path, bucket)]
+    here, there = (read_manifest(Dataset.at(root)) for root in roots)
+    assert here == there
+    assert draw_dataset(Store.open(f"{bucket}/store")) == roots[1]

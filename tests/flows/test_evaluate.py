@@ -76,7 +76,7 @@ def computed(store: Path, run: str = "latest") -> dict[str, int]:
 
 
 def files(store: Path, run: str) -> dict[str, bytes]:
-    return {name: (Results(store).folder(run) / f"{name}.parquet").read_bytes() for name in TABLES}
+    return {name: Path(Results(store).folder(run) / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
 def plain_features(path: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:

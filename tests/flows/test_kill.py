@@ -91,7 +91,7 @@ def test_killed_runs_go_on_and_end_with_the_same_tables(
     list(lines_of(command("whole")))
     for name in TABLES:
         killed_bytes, whole_bytes = (
-            (Results(tmp_path / store).folder("night") / f"{name}.parquet").read_bytes()
+            Path(Results(tmp_path / store).folder("night") / f"{name}.parquet").read_bytes()
             for store in ("killed", "whole")
         )
         assert killed_bytes == whole_bytes, name

@@ -17,6 +17,7 @@ from tiny import spade, write_category
 from flows.evaluate import evaluate
 from flows.nightly import nightly
 from storage.results.reader import Results
+from storage.store.location import read_bytes
 from storage.store.segments import Segments
 from storage.store.store import Store
 from tasks.core.config import Configuration
@@ -57,7 +58,7 @@ class Night:
 
 def tables(store: str | Path) -> dict[str, bytes]:
     folder = Results(store).folder()
-    return {name: (folder / f"{name}.parquet").read_bytes() for name in TABLES}
+    return {name: read_bytes(folder / f"{name}.parquet") for name in TABLES}
 
 
 @pytest.fixture(scope="module")
@@ -188,7 +189,7 @@ def test_a_cluster_and_a_bucket_come_to_the_same_tables(
     assert there.runs()["status"].tolist() == ["complete"]
     assert len(there.categories()) == 3
     for name in TABLES:
-        ours, theirs = ((results.folder() / f"{name}.parquet").read_bytes() for results in (here, there))
+        ours, theirs = (read_bytes(results.folder() / f"{name}.parquet") for results in (here, there))
         assert ours == theirs, name
     for image_id in here.images()["image_id"]:
         one, other = (results.anomaly_map("latest", image_id) for results in (here, there))

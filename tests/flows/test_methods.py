@@ -117,7 +117,7 @@ def test_a_second_run_fits_and_scores_nothing(
     assert Results(store).stages("again")["computed"].sum() == 0
     assert {path: path.stat().st_mtime_ns for path in (store / "states").iterdir()} == states
     for name in ("categories", "summary", "images", "method_comparisons"):
-        one, two = (Results(store).folder(run) / f"{name}.parquet" for run in ("all", "again"))
+        one, two = (Path(Results(store).folder(run) / f"{name}.parquet") for run in ("all", "again"))
         assert one.read_bytes() == two.read_bytes()
     assert set(Results(store).comparisons("again")["verdict"]) == {"same", "not comparable"}
 

@@ -98,7 +98,7 @@ def computed(store: Path, run: str) -> dict[str, int]:
 
 
 def tables(store: Path, run: str) -> dict[str, bytes]:
-    return {name: (Results(store).folder(run) / f"{name}.parquet").read_bytes() for name in TABLES}
+    return {name: Path(Results(store).folder(run) / f"{name}.parquet").read_bytes() for name in TABLES}
 
 
 @pytest.mark.parametrize(

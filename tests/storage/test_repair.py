@@ -11,6 +11,7 @@ import faiss
 import numpy as np
 import pyarrow as pa
 import pytest
+from tampering import delete, entries, files_below, halve, replace
 
 from storage.computed.features import Features
 from storage.computed.indices import has_index, read_index, write_index
@@ -19,7 +20,7 @@ from storage.errors import DamagedStoreError, StoreError
 from storage.repair import examine, repair
 from storage.results.reader import Results, publish, published_runs
 from storage.results.schemas import STAGES
-from storage.store.location import Location
+from storage.store.location import Location, read_bytes
 from storage.store.store import Store
 from storage.store.tables import table_of
 from tasks.run.tables import RUN
@@ -54,20 +55,15 @@ def store(store: Store) -> Store:
 
 
 def segments(group: Location) -> list[Location]:
-    return sorted((group / "segments").iterdir())
+    return entries(group / "segments")
 
 
 def contents(store: Store) -> dict[str, bytes]:
-    return {str(path): path.read_bytes() for path in store.root.rglob("*") if path.is_file()}
-
-
-def truncate(path: Location) -> None:
-    content = path.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+    return {str(path): read_bytes(path) for path in files_below(store.root)}
 
 
 def shard_of(segment: Location, array: str) -> Location:
-    (shard,) = (path for path in (segment / array / "c").rglob("*") if path.is_file())
+    (shard,) = (path for path in files_below(segment / array) if path.name != "zarr.json")
     return shard
 
 
@@ -82,7 +78,7 @@ def test_an_empty_store_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_examining_removes_nothing(store: Store) -> None:
-    truncate(store.index("features", "gallery0", "faiss"))
+    halve(store.index("features", "gallery0", "faiss"))
     before = contents(store)
     assert len(examine(store)) == 1
     assert contents(store) == before
@@ -90,7 +86,7 @@ def test_examining_removes_nothing(store: Store) -> None:
 
 def test_a_damaged_segment_of_features_is_dropped_and_missing_again(store: Store) -> None:
     first, second = segments(store.features("features"))
-    truncate(shard_of(first, "level_8"))
+    halve(shard_of(first, "level_8"))
     (finding,) = repair(store)
     assert finding.what == f"segment {first}"
     assert finding.reason
@@ -103,8 +99,7 @@ def test_a_damaged_segment_of_features_is_dropped_and_missing_again(store: Store
 
 def test_a_damaged_segment_of_scores_is_dropped_and_missing_again(store: Store) -> None:
     first, _ = segments(store.scores("scores"))
-    shard = shard_of(first, "map")
-    shard.write_bytes(shard.read_bytes().replace(b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfc"))
+    replace(shard_of(first, "map"), b"\x28\xb5\x2f\xfd", b"\x28\xb5\x2f\xfc")
     (finding,) = repair(store)
     assert finding.what == f"segment {first}"
     assert examine(store) == []
@@ -116,7 +111,7 @@ def test_a_damaged_segment_of_scores_is_dropped_and_missing_again(store: Store) 
 def test_a_segment_with_a_damaged_record_is_dropped(store: Store) -> None:
     group = store.features("features")
     first, second = segments(group)
-    truncate(group / "records" / f"{first.name}.parquet")
+    halve(group / "records" / f"{first.name}.parquet")
     (finding,) = repair(store)
     assert finding.what == f"segment {first}"
     assert segments(group) == [second]
@@ -125,8 +120,7 @@ def test_a_segment_with_a_damaged_record_is_dropped(store: Store) -> None:
 
 def test_a_segment_with_damaged_metadata_is_dropped(store: Store) -> None:
     first, _ = segments(store.features("features"))
-    path = first / "level_8" / "zarr.json"
-    path.write_text(path.read_text().replace('"endian"', '"enddan"'))
+    replace(first / "level_8" / "zarr.json", b'"endian"', b'"enddan"')
     (finding,) = repair(store)
     assert finding.what == f"segment {first}"
     assert Features(store, "features").missing(KEYS) == KEYS[:1]
@@ -143,7 +137,7 @@ def test_a_segment_that_lost_an_array_is_dropped(store: Store) -> None:
 def test_a_segment_that_was_never_finished_is_dropped(store: Store) -> None:
     group = store.scores("scores")
     first, second = segments(group)
-    (group / "records" / f"{first.name}.parquet").unlink()
+    delete(group / "records" / f"{first.name}.parquet")
     (finding,) = repair(store)
     assert (finding.what, finding.reason) == (f"segment {first}", "it was never finished")
     assert segments(group) == [second]
@@ -151,19 +145,19 @@ def test_a_segment_that_was_never_finished_is_dropped(store: Store) -> None:
 
 @pytest.mark.parametrize("suffix", ["faiss", "json"])
 def test_a_damaged_index_is_dropped_to_be_built_anew(store: Store, suffix: str) -> None:
-    truncate(store.index("features", "gallery0", suffix))
+    halve(store.index("features", "gallery0", suffix))
     (finding,) = repair(store)
     assert finding.what == f"index {store.index('features', 'gallery0', 'faiss')}"
     assert not has_index(store, "features", "gallery0")
     folder = store.index("features", "gallery0", "json").parent
-    assert sorted(path.name for path in folder.iterdir()) == ["gallery1.faiss", "gallery1.json"]
+    assert [path.name for path in entries(folder)] == ["gallery1.faiss", "gallery1.json"]
     assert read_index(store, "features", "gallery1").ntotal == 4
     assert examine(store) == []
 
 
 @pytest.mark.parametrize("suffix", ["faiss", "json"])
 def test_an_index_that_lost_a_file_is_built_anew_after_a_repair(store: Store, suffix: str) -> None:
-    store.index("features", "gallery0", suffix).unlink()
+    delete(store.index("features", "gallery0", suffix))
     with pytest.raises(DamagedStoreError, match="spade repair"):
         read_index(store, "features", "gallery0")
     repair(store)
@@ -172,20 +166,20 @@ def test_an_index_that_lost_a_file_is_built_anew_after_a_repair(store: Store, su
 
 @pytest.mark.parametrize("table", ["run", "stages"])
 def test_a_damaged_run_is_dropped(store: Store, table: str) -> None:
-    truncate(store.run_table("run0", table))
+    halve(store.run_table("run0", table))
     (finding,) = repair(store)
     assert finding.what == "run run0"
     assert f"{table}.parquet" in finding.reason
     assert published_runs(store) == ["run1"]
-    assert not store.run("run0").exists()
+    assert not store.exists(store.run("run0"))
     assert Results(store.root).stages()["run"].tolist() == ["run1"]
 
 
 def test_all_damage_is_repaired_at_once(store: Store) -> None:
-    truncate(shard_of(segments(store.features("features"))[0], "embedding"))
-    shard_of(segments(store.scores("scores"))[1], "map").unlink()
-    truncate(store.index("features", "gallery1", "faiss"))
-    truncate(store.run_table("run1", "stages"))
+    halve(shard_of(segments(store.features("features"))[0], "embedding"))
+    delete(shard_of(segments(store.scores("scores"))[1], "map"))
+    halve(store.index("features", "gallery1", "faiss"))
+    halve(store.run_table("run1", "stages"))
     assert len(repair(store)) == 4
     assert examine(store) == []
     assert Features(store, "features").missing(KEYS) == KEYS[:1]

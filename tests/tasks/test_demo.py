@@ -22,7 +22,7 @@ def test_it_is_drawn_once_and_without_a_fork_of_a_process_that_has_threads(
     monkeypatch.setattr(os, "fork", fork)
     store = Store.open(tmp_path / "store", create=True)
     root = draw_dataset(store)
-    drawn = {path: path.stat().st_mtime_ns for path in root.rglob("*.png")}
+    drawn = {path: path.stat().st_mtime_ns for path in Path(root).rglob("*.png")}
     assert len([path for path in drawn if "ground_truth" not in path.parts]) == len(few)
     assert draw_dataset(store) == root
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.png")} == drawn
+    assert {path: path.stat().st_mtime_ns for path in Path(root).rglob("*.png")} == drawn

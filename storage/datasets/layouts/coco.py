@@ -15,9 +15,9 @@ from storage.datasets.arrays import slice_name, slice_of
 from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.outlines import draw
-from storage.datasets.tree import Tree, read_file
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
+from storage.store.location import Location, read_bytes
 
 _SPLITS: Mapping[str, Split] = {"train": "train", "val": "validation", "test": "test"}
 
@@ -69,9 +69,9 @@ class Coco(Layout):
         """The content of an image, or as an array the mask that its annotations describe."""
         part = slice_of(name)
         if part is None:
-            return read_file(root / name)
-        found = (root / part[0]).stat()
-        parsed = _parsed(root / part[0], found.st_size, found.st_mtime)
+            return read_bytes(root / name)
+        file = root / part[0]
+        parsed = _parsed(file, file.medium.stamp(file.path))
         image = parsed.images[part[1]]
         height, width = image["height"], image["width"]
         drawn = [draw(each["segmentation"], height, width) for each in parsed.annotations[part[1]]]
@@ -93,8 +93,8 @@ class _Parsed:
 
 
 @lru_cache(maxsize=4)
-def _parsed(path: Location, size: int, time: float) -> _Parsed:  # noqa: ARG001 (another file, another key)
-    return _Parsed(read_file(path))
+def _parsed(path: Location, stamp: str) -> _Parsed:  # noqa: ARG001 (another file, another key)
+    return _Parsed(read_bytes(path))
 
 
 def _parts(tree: Tree) -> list[str]:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 
 from storage.datasets.arrays import read_slice, slice_of
 from storage.datasets.layouts.file import File
-from storage.datasets.tree import Tree, read_file
+from storage.datasets.tree import Tree
 from storage.errors import DatasetError
-from storage.store.location import Location
+from storage.store.location import Location, read_bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class Layout(ABC):
             OSError, ValueError: there is none, or it cannot be read.
         """
         part = slice_of(name)
-        return read_file(root / name) if part is None else read_slice(root / part[0], part[1])
+        return read_bytes(root / name) if part is None else read_slice(root / part[0], part[1])
 
     def trained(self, contents: Iterable[str]) -> set[str]:
         """Those of a category's undecided normal images, given as SHA-256, to train with."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from command import spade
 
 from storage.results.schemas import CATEGORIES, IMAGES
+from storage.store.location import location
 from storage.store.tables import read_table, table_bytes, table_of
 
 SPADE = "spade(k_gallery=2)"
@@ -28,13 +29,13 @@ def test_a_run_that_is_worse_ends_with_exit_code_1(finished: Path, tmp_path: Pat
     copy = Path(shutil.copytree(finished, tmp_path / "copy"))
     shutil.copytree(copy / "runs" / "one", copy / "runs" / "two")
     path = copy / "runs" / "two" / "images.parquet"
-    rows = read_table(path).to_pylist()
+    rows = read_table(location(path)).to_pylist()
     for row in rows:
         if row["method"] == SPADE and row["anomalous"]:
             row["score_map"] = -1.0
     path.write_bytes(table_bytes(table_of(rows, IMAGES)))
     path = copy / "runs" / "two" / "categories.parquet"
-    rows = read_table(path).to_pylist()
+    rows = read_table(location(path)).to_pylist()
     for row in rows:
         if row["method"] == SPADE:
             row |= {"image_rocauc_map": 0.0, "score_key": "other"}

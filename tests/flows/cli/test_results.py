@@ -110,7 +110,7 @@ def test_repair_names_what_it_drops(finished: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(finished, tmp_path / "copy"))
     code, out, _ = spade("repair", "--store", copy)
     assert (code, out) == (0, "all whole\n")
-    path = Store.open(copy).indices()[0]
+    path = Path(Store.open(copy).indices()[0])
     path.write_bytes(path.read_bytes()[:-1])
     code, out, _ = spade("repair", "--store", copy)
     assert code == 0

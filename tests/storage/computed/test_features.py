@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from storage.computed.features import Features
+from storage.store.location import read_bytes
 from storage.store.store import Store
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(4)]
@@ -65,4 +66,4 @@ def test_what_overflows_float16_is_refused_and_stays_missing(features: Features)
 
 def test_the_description_lies_beside_the_rows(store: Store, features: Features) -> None:
     features.describe({"backbone": "resnet18"})
-    assert json.loads((store.features("key") / "group.json").read_text()) == {"backbone": "resnet18"}
+    assert json.loads(read_bytes(store.features("key") / "group.json")) == {"backbone": "resnet18"}

@@ -3,9 +3,11 @@ from __future__ import annotations
 import faiss
 import numpy as np
 import pytest
+from tampering import delete, flip, overwrite
 
 from storage.computed.indices import gallery_digest, has_index, read_index, write_index
 from storage.errors import DamagedStoreError
+from storage.store.location import read_bytes
 from storage.store.sealed import damage
 from storage.store.store import Store
 
@@ -38,14 +40,14 @@ def test_an_index_is_there_for_its_own_rows_and_features(store: Store) -> None:
 
 def test_an_index_without_its_checksum_is_not_there(store: Store) -> None:
     path = store.index("key", "gallery", "json")
-    path.unlink()
+    delete(path)
     assert not has_index(store, "key", "gallery")
     with pytest.raises(DamagedStoreError, match=r"gallery\.faiss is damaged .*spade repair"):
         read_index(store, "key", "gallery")
 
 
 def test_an_index_that_is_gone_is_named(store: Store) -> None:
-    store.index("key", "gallery", "faiss").unlink()
+    delete(store.index("key", "gallery", "faiss"))
     with pytest.raises(DamagedStoreError, match=r"gallery\.faiss is damaged .*spade repair"):
         read_index(store, "key", "gallery")
 
@@ -53,9 +55,7 @@ def test_an_index_that_is_gone_is_named(store: Store) -> None:
 @pytest.mark.parametrize("position", [0, 20, -1])
 def test_a_flipped_bit_is_noticed(store: Store, position: int) -> None:
     path = store.index("key", "gallery", "faiss")
-    content = bytearray(path.read_bytes())
-    content[position] ^= 1
-    path.write_bytes(bytes(content))
+    flip(path, position)
     with pytest.raises(DamagedStoreError, match=rf"{path} is damaged .*SHA-256.*--store '{store.root}'"):
         read_index(store, "key", "gallery")
 
@@ -63,20 +63,20 @@ def test_a_flipped_bit_is_noticed(store: Store, position: int) -> None:
 @pytest.mark.parametrize("kept", [0, 30])
 def test_a_truncated_index_is_noticed(store: Store, kept: int) -> None:
     path = store.index("key", "gallery", "faiss")
-    path.write_bytes(path.read_bytes()[:kept])
+    overwrite(path, read_bytes(path)[:kept])
     with pytest.raises(DamagedStoreError, match=f"{path} is damaged"):
         read_index(store, "key", "gallery")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"{}", b"[]", b"\xff\xfe"])
 def test_a_damaged_checksum_is_noticed(store: Store, content: bytes) -> None:
-    store.index("key", "gallery", "json").write_bytes(content)
+    overwrite(store.index("key", "gallery", "json"), content)
     with pytest.raises(DamagedStoreError, match=r"gallery\.faiss is damaged"):
         read_index(store, "key", "gallery")
 
 
 def test_an_index_written_again_replaces_a_damaged_one(store: Store) -> None:
-    store.index("key", "gallery", "faiss").write_bytes(b"")
+    overwrite(store.index("key", "gallery", "faiss"), b"")
     index = faiss.IndexFlatL2(5)
     index.add(ROWS[:2])
     write_index(store, "key", "gallery", index)

@@ -3,12 +3,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tampering import delete, overwrite, replace
 
 from storage.computed.scores import ImageScore, Scores
+from storage.store.location import Location, read_bytes
 from storage.store.store import Store
 
 KEYS = [hashlib.sha256(bytes([number])).hexdigest() for number in range(3)]
@@ -63,7 +64,7 @@ def test_a_map_that_is_not_finite_is_refused(scores: Scores) -> None:
 
 def test_the_description_lies_beside_the_rows(store: Store, scores: Scores) -> None:
     scores.describe({"kappa": 1})
-    assert json.loads((store.scores("key") / "group.json").read_text()) == {"kappa": 1}
+    assert json.loads(read_bytes(store.scores("key") / "group.json")) == {"kappa": 1}
 
 
 def test_metrics_are_kept_for_the_same_labels(store: Store, scores: Scores) -> None:
@@ -98,9 +99,9 @@ def test_metrics_whose_arrays_are_damaged_or_gone_are_computed_again(
     scores.write_metrics("labels", METRICS, PROFILE)
     path = store.metrics("key", "labels", "npz")
     if damage is None:
-        path.unlink()
+        delete(path)
     else:
-        path.write_bytes(damage(path.read_bytes()))
+        overwrite(path, damage(read_bytes(path)))
     assert scores.metrics("labels") is None
     assert scores.profile("labels") is None
 
@@ -111,7 +112,7 @@ def test_metrics_are_marked_complete_after_their_arrays(
     written: list[str] = []
     write = Store.write
 
-    def spy(self: Store, path: Path, content: bytes) -> None:
+    def spy(self: Store, path: Location, content: bytes) -> None:
         written.append(path.suffix)
         write(self, path, content)
 
@@ -123,14 +124,13 @@ def test_metrics_are_marked_complete_after_their_arrays(
 @pytest.mark.parametrize("content", [b"", b'{"pro": 0.9', b"\xff\xfe"])
 def test_damaged_metrics_are_computed_again(store: Store, scores: Scores, content: bytes) -> None:
     scores.write_metrics("labels", METRICS)
-    store.metrics("key", "labels").write_bytes(content)
+    overwrite(store.metrics("key", "labels"), content)
     assert scores.metrics("labels") is None
 
 
 def test_metrics_with_a_flipped_digit_are_computed_again(store: Store, scores: Scores) -> None:
     scores.write_metrics("labels", METRICS)
-    path = store.metrics("key", "labels")
-    path.write_bytes(path.read_bytes().replace(b"0.98", b"0.99"))
+    replace(store.metrics("key", "labels"), b"0.98", b"0.99")
     assert scores.metrics("labels") is None
 
 

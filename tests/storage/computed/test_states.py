@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tampering import flip
 
 from storage.computed.states import has_state, read_state, write_state
 from storage.errors import DamagedStoreError
@@ -35,9 +36,7 @@ def test_a_state_without_its_checksum_is_not_there(store: Store) -> None:
 @pytest.mark.parametrize("place", [0, 60, -1])
 def test_a_flipped_bit_is_found(store: Store, place: int) -> None:
     write_state(store, "key", {}, STATE)
-    content = bytearray(store.state("key", "npz").read_bytes())
-    content[place] ^= 1
-    store.write(store.state("key", "npz"), bytes(content))
+    flip(store.state("key", "npz"), place)
     with pytest.raises(
         DamagedStoreError, match=r"key\.npz is damaged \(its SHA-256 is not the one recorded\)"
     ):

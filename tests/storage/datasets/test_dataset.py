@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
-from upath import UPath
+from tampering import copy, overwrite
 
 from storage.datasets.dataset import Dataset, find_categories, read_content, read_image, read_mask
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
@@ -20,6 +20,7 @@ from storage.datasets.manifest import OK, SET_ASIDE, ImageFile, Manifest, last_m
 from storage.datasets.masks import doubt, scale
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
+from storage.store.location import location
 from storage.store.store import Store
 from storage.store.tables import parse_table, table_bytes
 
@@ -684,15 +685,13 @@ def test_a_changed_mask_alone_is_read(root: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_in_a_bucket_the_etag_tells(root: Path, bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    there = UPath(f"{bucket}/data")
-    for path in root.rglob("*"):
-        if path.is_file():
-            (there / path.relative_to(root).as_posix()).write_bytes(path.read_bytes())
+    there = location(f"{bucket}/data")
+    copy(root, there)
     known = read(str(there))
     names = reads(monkeypatch)
     assert read(str(there), known=known) == known
     assert names == []
-    (there / "bottle/train/good/000.png").write_bytes((root / "bottle/test/good/000.png").read_bytes())
+    overwrite(there / "bottle/train/good/000.png", (root / "bottle/test/good/000.png").read_bytes())
     assert read(str(there), known=known).digest() != known.digest()
     assert names == ["bottle/train/good/000.png"]
 

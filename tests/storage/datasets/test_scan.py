@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import fsspec
 import numpy as np
 import pytest
+from tampering import copy, delete
 from tiny import write_category
 
 from storage.datasets.dataset import Dataset, find_categories, read_image, read_mask
@@ -17,7 +17,8 @@ from storage.datasets.layouts.folders import Folders
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.known import MVTEC
 from storage.datasets.scan import read_manifest
-from storage.errors import DatasetError
+from storage.errors import DatasetError, UnreachableStoreError
+from storage.store.location import location
 
 PATTERNS = Folders(
     normal=("{category}/t*/good/*.png",),
@@ -36,19 +37,15 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def bucket(folder: Path) -> Iterator[str]:
+def remote(folder: Path, bucket: str) -> str:
     """The URL of a copy of that folder."""
-    memory = fsspec.filesystem("memory")
-    for path in folder.rglob("*"):
-        if path.is_file():
-            memory.pipe_file(f"/bucket/data/{path.relative_to(folder).as_posix()}", path.read_bytes())
-    yield "memory://bucket/data"
-    memory.store.clear()
+    copy(folder, location(f"{bucket}/data"))
+    return f"{bucket}/data"
 
 
 @pytest.mark.parametrize("layout", [MVTEC, PATTERNS])
-def test_a_bucket_has_the_manifest_of_the_folder(folder: Path, bucket: str, layout: Layout) -> None:
-    here, there = Dataset.at(folder, layout), Dataset.at(bucket, layout)
+def test_a_bucket_has_the_manifest_of_the_folder(folder: Path, remote: str, layout: Layout) -> None:
+    here, there = Dataset.at(folder, layout), Dataset.at(remote, layout)
     manifest = read_manifest(there)
     assert manifest == read_manifest(here)
     assert manifest.categories() == ["größe 2", "nut"]
@@ -59,23 +56,35 @@ def test_a_bucket_has_the_manifest_of_the_folder(folder: Path, bucket: str, layo
             np.testing.assert_array_equal(read_mask(there, entry), read_mask(here, entry))
 
 
-def test_what_is_gone_from_a_bucket_is_named(bucket: str) -> None:
-    dataset = Dataset.at(bucket)
+def test_what_is_gone_from_a_bucket_is_named(bucket: str, remote: str) -> None:
+    dataset = Dataset.at(remote)
     entry = read_manifest(dataset, ["nut"]).train()[0]
-    fsspec.filesystem("memory").rm(f"/bucket/data/{entry.image_id}")
+    delete(dataset.folder / entry.image_id)
     with pytest.raises(UnreadableImageError, match=entry.image_id):
         read_image(dataset, entry)
-    with pytest.raises(DatasetError, match="no dataset at memory://bucket/other: no such folder"):
-        find_categories(Dataset.at("memory://bucket/other"))
+    with pytest.raises(DatasetError, match=f"no dataset at {bucket}/other: no such folder"):
+        find_categories(Dataset.at(f"{bucket}/other"))
+    with pytest.raises(DatasetError, match=r"no dataset at .*: it is a file"):
+        find_categories(Dataset.at(f"{remote}/{read_manifest(dataset).test()[0].image_id}"))
     with pytest.raises(DatasetError, match=r"the dataset at odd://bucket cannot be read \(.*odd"):
         find_categories(replace(dataset, root="odd://bucket"))
     with pytest.raises(DatasetError, match=r"the dataset at odd://bucket cannot be read \(.*odd"):
         Dataset.at("odd://bucket")
 
 
+def test_a_bucket_that_refuses_is_no_damage_of_its_images(remote: str, refuse: Callable[[], None]) -> None:
+    dataset = Dataset.at(remote)
+    entry = read_manifest(dataset, ["nut"]).train()[0]
+    refuse()
+    with pytest.raises(UnreachableStoreError, match=r"cannot be used \(.*AWS_ACCESS_KEY_ID"):
+        read_image(dataset, entry)
+    with pytest.raises(DatasetError, match=rf"the dataset at {remote} cannot be read \(.*AWS_ACCESS_KEY_ID"):
+        read_manifest(dataset)
+
+
 @pytest.mark.parametrize(
     ("root", "name"),
-    [("s3://bucket/a/b/", "b"), ("s3://bucket", "bucket"), ("memory://x", "x"), ("/a/b", "b")],
+    [("s3://bucket/a/b/", "b"), ("s3://bucket", "bucket"), ("gs://x", "x"), ("/a/b", "b")],
 )
 def test_a_dataset_is_named_after_the_end_of_its_root(root: str, name: str) -> None:
     assert Dataset.at(root).name == name

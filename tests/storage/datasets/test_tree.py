@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from storage.datasets.globs import find
-from storage.datasets.tree import Tree, read_file
+from storage.datasets.tree import Tree
+from storage.store.location import location, read_bytes
 
 
 @pytest.fixture
@@ -52,10 +53,10 @@ def test_nothing_is_waited_for(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert tree.reason("a/socket") == "a socket, not a file"
         for name in ("a/pipe", "a/socket", "/dev/zero"):
             with pytest.raises(OSError, match=r"no regular file|No such device"):
-                read_file(root / name)
+                read_bytes(location(root / name))
 
 
 def test_a_part_of_a_file_is_read(root: Path) -> None:
     (root / "digits").write_bytes(b"0123456789")
-    assert read_file(root / "digits", 2, 5) == b"234"
-    assert read_file(root / "digits", 8) == b"89"
+    medium, path = location(root).medium, location(root / "digits").path
+    assert [medium.read_part(path, start, 3) for start in (2, 8, 10, 12)] == [b"234", b"89", b"", b""]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from tampering import overwrite
 
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
@@ -21,6 +22,7 @@ from storage.results.reader import (
     published_runs,
 )
 from storage.results.schemas import CATEGORIES, IMAGES, STAGES
+from storage.store.location import read_bytes
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
 from tasks.run.tables import RUN
@@ -259,7 +261,7 @@ def test_earlier_runs_are_complete_and_of_the_same_dataset_and_configuration(sto
     publish(store, "elsewhere", record(3, "complete", "configuration_key"), TABLES)
     publish(store, "otherwise", record(3, "complete", "dataset"), TABLES)
     publish(store, "damaged", record(3, "complete", *alike), TABLES)
-    store.run_table("damaged", "run").write_bytes(b"")
+    overwrite(store.run_table("damaged", "run"), b"")
     now = {
         "dataset": "x",
         "configuration_key": "x",
@@ -307,7 +309,7 @@ def test_an_anomaly_map_whose_scores_were_dropped_is_named_by_its_image(store: S
 def test_a_damaged_table_is_named_with_the_remedy(store: Store) -> None:
     publish(store, "one", record(1), TABLES)
     path = store.run_table("one", "images")
-    path.write_bytes(path.read_bytes()[:-20])
+    overwrite(path, read_bytes(path)[:-20])
     with pytest.raises(DamagedStoreError, match=rf"{path} is damaged .*spade repair --store '{store.root}'"):
         Results(store.root).images()
     assert len(Results(store.root).categories()) == 1
@@ -317,7 +319,7 @@ def test_a_damaged_record_does_not_hide_the_other_runs(store: Store) -> None:
     publish(store, "one", record(1), TABLES)
     publish(store, "two", record(2), TABLES)
     path = store.run_table("one", "run")
-    path.write_bytes(b"")
+    overwrite(path, b"")
     assert Results(store.root).categories("two")["run"].tolist() == ["two"]
     with pytest.raises(DamagedStoreError, match=f"{path} is damaged .*spade repair"):
         Results(store.root).categories("latest")
@@ -332,7 +334,7 @@ def test_the_fingerprint_and_status_of_a_run_are_known_once_it_is_published(stor
 def test_the_fingerprint_of_a_damaged_record_is_named_with_the_remedy(store: Store) -> None:
     publish(store, "one", record(1), TABLES)
     path = store.run_table("one", "run")
-    path.write_bytes(path.read_bytes()[:-20])
+    overwrite(path, read_bytes(path)[:-20])
     with pytest.raises(DamagedStoreError, match=f"{path} is damaged .*spade repair"):
         published_fingerprint(store, "one")
 

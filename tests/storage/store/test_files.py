@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from s3 import put
 
 from storage.store.location import read_bytes
 from storage.store.store import Store
@@ -68,9 +69,9 @@ def test_what_another_writes_is_seen_at_once(store: Store) -> None:
     assert store.entries(folder) == []
 
 
-def test_an_object_that_marks_a_folder_is_no_entry(bucket: str) -> None:
+def test_an_object_that_marks_a_folder_is_no_entry(s3: str, bucket: str) -> None:
     store = Store.open(f"{bucket}/store", create=True)
     store.write(store.run_table("one", "run"), b"")
-    store.root.fs.pipe_file(f"{bucket.removeprefix('s3://')}/store/runs/", b"")  # type: ignore[union-attr]
+    put(s3, f"{store.run()}/", b"")
     assert store.entries(store.run()) == [store.run("one")]
     assert store.holding(store.run(), "run.parquet") == [store.run("one")]

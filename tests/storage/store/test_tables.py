@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from storage.store.location import location
 from storage.store.tables import read_table, table_bytes, table_of
 
 SCHEMA = pa.schema(
@@ -18,7 +19,7 @@ ROWS: list[dict[str, Any]] = [{"name": "007", "n": 7}, {"name": "ünï côdé �
 def test_a_table_survives_its_file_with_its_schema(tmp_path: Path) -> None:
     path = tmp_path / "rows.parquet"
     path.write_bytes(table_bytes(table_of(ROWS, SCHEMA)))
-    found = read_table(path)
+    found = read_table(location(path))
     assert found.to_pylist() == ROWS
     assert found.schema.equals(SCHEMA, check_metadata=True)
 
@@ -30,8 +31,8 @@ def test_the_same_rows_are_the_same_bytes() -> None:
 def test_no_rows_make_an_empty_table_of_the_schema(tmp_path: Path) -> None:
     path = tmp_path / "none.parquet"
     path.write_bytes(table_bytes(table_of([], SCHEMA)))
-    assert read_table(path).num_rows == 0
-    assert read_table(path).schema.names == ["name", "n"]
+    assert read_table(location(path)).num_rows == 0
+    assert read_table(location(path)).schema.names == ["name", "n"]
 
 
 def test_a_column_that_a_row_does_not_name_is_null() -> None:
@@ -52,7 +53,7 @@ def test_the_name_of_the_folder_adds_no_column(tmp_path: Path) -> None:
     path = tmp_path / "category=007" / "rows.parquet"
     path.parent.mkdir()
     path.write_bytes(table_bytes(table_of(ROWS, SCHEMA)))
-    assert read_table(path).schema.names == ["name", "n"]
+    assert read_table(location(path)).schema.names == ["name", "n"]
 
 
 def test_a_flipped_bit_in_the_rows_is_noticed(tmp_path: Path) -> None:
@@ -64,4 +65,4 @@ def test_a_flipped_bit_in_the_rows_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "flipped.parquet"
     path.write_bytes(content)
     with pytest.raises((pa.ArrowException, OSError)):
-        read_table(path)
+        read_table(location(path))

@@ -129,7 +129,7 @@ def test_a_damaged_run_is_passed_over(runs: Runs) -> None:
     runs.publish("one", [SPADE], [(SPADE, "score", 8.0, 7)])
     runs.publish("two", [SPADE], ALL)
     runs.publish("three", [SPADE], [(SPADE, "score", 0.0, 0)])
-    runs.store.run_table("two", "stages").write_bytes(b"")
+    runs.store.write(runs.store.run_table("two", "stages"), b"")
     assert runs.costs("three") == {SPADE: EXPECTED[SPADE]}
 
 

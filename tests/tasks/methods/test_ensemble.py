@@ -96,7 +96,7 @@ def test_an_ensemble_of_methods_without_maps_has_none(finished: Results) -> None
 def test_a_second_run_computes_nothing(
     finished: Results, dataset: Path, settings: Callable[..., Configuration], tmp_path: Path
 ) -> None:
-    store = Path(shutil.copytree(str(finished.folder("all").parents[1]), tmp_path / "store"))
+    store = Path(shutil.copytree(finished.folder("all").parent.parent, tmp_path / "store"))
     stages = Results(store).stages("all").groupby(["step", "method"])["computed"].sum()
     assert (stages["score", BY_SCORES], stages["score", BY_RANKS], stages["score", SPADE]) == (7, 7, 7)
     evaluate(str(dataset), str(store), settings(), run_id="again", methods=[BY_RANKS, BY_SCORES])

@@ -33,9 +33,8 @@ def test_scores_whose_neighbors_stay_are_kept_when_training_images_are_added(
     evaluate(str(root), str(tmp_path / "fresh"), settings(), run_id="after", methods=methods)
     kept, anew = Results(store), Results(tmp_path / "fresh")
     for name in ("categories", "images", "neighbors", "summary"):
-        assert (kept.folder("after") / f"{name}.parquet").read_bytes() == (
-            anew.folder("after") / f"{name}.parquet"
-        ).read_bytes()
+        one, other = (results.folder("after") / f"{name}.parquet" for results in (kept, anew))
+        assert Path(one).read_bytes() == Path(other).read_bytes()
     for image_id in anew.images()["image_id"].unique():
         np.testing.assert_array_equal(
             kept.anomaly_map("after", image_id), anew.anomaly_map("after", image_id)

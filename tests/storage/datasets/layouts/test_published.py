@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from published import COPIES, Held, coco
-from upath import UPath
+from tampering import copy
 
 from storage.datasets.dataset import Dataset, read_image, read_mask
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, recognise
@@ -17,6 +17,7 @@ from storage.datasets.manifest import Manifest
 from storage.datasets.scan import read_manifest
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
+from storage.store.location import location
 
 UNRECOGNISED = {"mvtec", "mpdd"}  # MVTec AD's layout is what is taken where none is recognised
 
@@ -78,7 +79,7 @@ def test_the_second_night_reads_no_image_and_no_mask(
     kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     dataset, _ = draw(kind, tmp_path)
-    for path in dataset.folder.rglob("*"):
+    for path in Path(dataset.folder).rglob("*"):
         os.utime(str(path), ns=(0, 10**18))
     known = Manifest.from_table(read_manifest(dataset).table())
     monkeypatch.delattr("storage.datasets.scan.read_content")
@@ -95,10 +96,7 @@ def test_another_layout_says_what_it_expects(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["visa", "mvtec_ad_2", "coco", "kolektor_sdd2"])
 def test_a_bucket_has_the_manifest_of_the_folder(kind: str, tmp_path: Path, bucket: str) -> None:
     dataset, _ = draw(kind, tmp_path)
-    there = UPath(f"{bucket}/parts")
-    for path in Path(dataset.root).rglob("*"):
-        if path.is_file():
-            (there / path.relative_to(dataset.root).as_posix()).write_bytes(path.read_bytes())
+    copy(Path(dataset.root), location(f"{bucket}/parts"))
     remote = Dataset.at(f"{bucket}/parts").recognised()
     assert remote == Dataset.at(f"{bucket}/parts", dataset.layout)
     manifest = read_manifest(remote)
