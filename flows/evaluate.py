@@ -56,7 +56,7 @@ def evaluate(
     Raises:
         IncompleteRunError: a category failed; the run holds its reason and the others' results.
     """
-    dataset = root if isinstance(root, Dataset) else Dataset.at(root)
+    dataset = root if isinstance(root, Dataset) else Dataset.at(root).recognised()
     job = prepare(
         Request(
             dataset,

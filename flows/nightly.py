@@ -11,7 +11,7 @@ from flows.crashed import recorded
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
 from storage.datasets.registry import read_registry
-from storage.results.reader import publish_interrupted
+from storage.results.runs import publish_interrupted
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import DEFAULT_STORE, Store

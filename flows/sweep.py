@@ -46,7 +46,7 @@ def sweep(
     """
     base = Point(configuration, parse_methods(methods))
     points = grid(base, axes)
-    dataset = root if isinstance(root, Dataset) else Dataset.at(root)
+    dataset = root if isinstance(root, Dataset) else Dataset.at(root).recognised()
     job = prepare(
         Request(
             dataset,

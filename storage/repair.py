@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pyarrow as pa
 
-from storage.results.reader import published_runs
+from storage.results.runs import published_runs
 from storage.store.location import Location
 from storage.store.sealed import damage
 from storage.store.segments import Segments

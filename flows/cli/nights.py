@@ -146,7 +146,7 @@ def compare(
 def accept(run: Run, /, *, store: StoreOption = DEFAULT_STORE) -> None:
     """Accept what got worse in a run: later runs are compared with it."""
     from storage.results.reader import Results
-    from storage.results.reader import accept as accept_run
+    from storage.results.runs import accept as accept_run
     from storage.store.store import Store
 
     run_id = Results(store).resolve(run)

@@ -31,7 +31,7 @@ from storage.errors import StoreError
 from storage.store.files import Files
 from storage.store.location import Location, location, read_bytes
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 DEFAULT_STORE = "spade-store"
 
 
@@ -76,7 +76,7 @@ class Store(Files):
         """Open the store at `root`; with `create`, make one of an absent or empty folder.
 
         Raises:
-            StoreError: not a store, written by a newer version, or not writable.
+            StoreError: not a store, written in another format, or not writable.
         """
         store = cls.at(root)
         marker = store.root / "store.json"
@@ -98,8 +98,13 @@ class Store(Files):
             raise StoreError(f"{marker} is not a store's marker: restore it or name another --store")
         if version > FORMAT_VERSION:
             raise StoreError(
-                f"the store {store.root} was written in format {version} and this version reads up to "
+                f"the store {store.root} was written in format {version} and this version reads "
                 f"{FORMAT_VERSION}: upgrade spade-anomaly, or name another --store"
+            )
+        if version < FORMAT_VERSION:
+            raise StoreError(
+                f"the store {store.root} was written in format {version} and this version reads "
+                f"{FORMAT_VERSION}: name a new --store and evaluate again"
             )
         return store
 

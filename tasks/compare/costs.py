@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from storage.errors import StoreError
-from storage.results.reader import INTERRUPTED, Results
+from storage.results.reader import Results
+from storage.results.runs import INTERRUPTED
 from tasks.core.methods.registry import parse_method
 
 Row = dict[str, Any]

@@ -14,7 +14,8 @@ import pyarrow as pa
 
 from storage.errors import StoreError
 from storage.results.metrics import COMPARED
-from storage.results.reader import Results, earlier_runs
+from storage.results.reader import Results
+from storage.results.runs import earlier_runs
 from storage.results.schemas import COMPARISONS
 from storage.store.store import Store, digest
 from storage.store.tables import table_of

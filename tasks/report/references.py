@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.results.metrics import BY_NAME, SHOWN
-from storage.results.reader import INTERRUPTED
+from storage.results.runs import INTERRUPTED
 from tasks.core.methods.spade import Spade
 from tasks.paper.figures import AVERAGE, IMAGES, Figure, other_images, other_settings, published
 from tasks.report.source import Row, Source

@@ -11,8 +11,8 @@ from storage.computed.scores import Scores
 from storage.datasets.changes import changes
 from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
-from storage.results.reader import INTERRUPTED, earlier_runs, published_fingerprint
-from storage.results.reader import publish as publish_tables
+from storage.results.runs import INTERRUPTED, earlier_runs, published_fingerprint
+from storage.results.runs import publish as publish_tables
 from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, NEIGHBORS, STAGES, SUMMARY
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of

@@ -14,7 +14,8 @@ from tiny import write_category
 from flows.nightly import BadNightError, nightly
 from flows.registered import RegisteredRun
 from flows.reprocess import reprocess
-from storage.results.reader import Results, accept
+from storage.results.reader import Results
+from storage.results.runs import accept
 from storage.store.lock import exclusive
 from storage.store.store import Store
 

@@ -12,7 +12,7 @@ import pytest
 READERS = {"numpy", "pyarrow"}
 STORES = READERS | {"zarr", "pandas"}  # pandas by pyarrow, where a table is made
 NETWORKS = {"torch", "numba", "faiss", "scipy"}
-BUILT = {"torchvision", "timm", "sklearn", "matplotlib", "prefect", "s3fs", "dask"}
+BUILT = {"torchvision", "timm", "sklearn", "matplotlib", "prefect", "dask"}
 HEAVY = STORES | NETWORKS | BUILT
 PLAN = ["plan", "DATASET", "--backbone", "resnet18", "--weights", "WEIGHTS", "--k-gallery", "2"]
 

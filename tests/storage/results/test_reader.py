@@ -13,14 +13,8 @@ from tampering import overwrite
 
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
-from storage.results.reader import (
-    INTERRUPTED,
-    Results,
-    earlier_runs,
-    publish,
-    published_fingerprint,
-    published_runs,
-)
+from storage.results.reader import Results
+from storage.results.runs import INTERRUPTED, earlier_runs, publish, published_fingerprint, published_runs
 from storage.results.schemas import CATEGORIES, IMAGES, STAGES
 from storage.store.location import read_bytes
 from storage.store.store import Store

@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import StoreError
-from storage.results.reader import Results, publish
+from storage.results.reader import Results
+from storage.results.runs import publish
 from storage.results.schemas import CATEGORIES
 from storage.results.sweeps import averages, scoring_settings
 from storage.store.store import Store

@@ -18,7 +18,7 @@ import pytest
 WRITER = """
 import sys
 import numpy as np, pyarrow as pa
-from storage.results.reader import publish
+from storage.results.runs import publish
 from storage.store.segments import Segments
 from storage.store.store import Store
 

@@ -186,8 +186,11 @@ def test_a_folder_that_cannot_become_a_store_is_foreseen(store: Store, tmp_path:
 
 
 def test_a_newer_format_is_refused_with_the_remedy(store: Store) -> None:
+    store.write(store.root / "store.json", json.dumps({"format_version": FORMAT_VERSION - 1}).encode())
+    with pytest.raises(StoreError, match=f"format {FORMAT_VERSION - 1} .*name a new --store and evaluate"):
+        Store.open(store.root)
     store.write(store.root / "store.json", json.dumps({"format_version": FORMAT_VERSION + 1}).encode())
-    with pytest.raises(StoreError, match=f"format {FORMAT_VERSION + 1} .*up to {FORMAT_VERSION}: upgrade"):
+    with pytest.raises(StoreError, match=f"format {FORMAT_VERSION + 1} .*reads {FORMAT_VERSION}: upgrade"):
         Store.open(store.root)
 
 

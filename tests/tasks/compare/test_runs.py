@@ -15,7 +15,7 @@ from tiny import draw_maps
 
 from storage.computed.scores import Scores
 from storage.results.metrics import COMPARED
-from storage.results.reader import publish
+from storage.results.runs import publish
 from storage.results.schemas import CATEGORIES, IMAGES, MANIFEST
 from storage.store.store import Store
 from storage.store.tables import table_of

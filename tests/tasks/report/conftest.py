@@ -73,7 +73,7 @@ def run(prefect_server: None, settings: Callable[..., Configuration]) -> Evaluat
 @pytest.fixture(scope="session")
 def killed(run: Evaluate) -> Callable[..., None]:
     """What makes a run that died before its tables were written, and whose record is published since."""
-    from storage.results.reader import publish_interrupted
+    from storage.results.runs import publish_interrupted
     from storage.store.store import Store
 
     def die(*_: object) -> None:
