@@ -32,7 +32,28 @@ os.environ.update(
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 )
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core of its own
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+_FLOWS = Path(__file__).parent / "flows"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Where processes share the tests, those of a file stay in one, which makes what they share once.
+
+    The tests that need the server of a team stay together, too. What takes longest begins first.
+    """
+    if not config.getoption("loadgroup", default=False):
+        return
+    for item in items:
+        group = "team" if _needs_team(item) else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+    items.sort(key=lambda item: (not _needs_team(item), _FLOWS not in item.path.parents))
+
+
+def _needs_team(item: pytest.Item) -> bool:
+    return "team" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
