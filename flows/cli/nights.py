@@ -38,7 +38,8 @@ def nightly(
         str, Parameter(help="leave or wait, while another nightly works on the store.")
     ] = "leave",
     tolerance: Annotated[
-        Tolerance | None, Parameter(help="Of each metric of the registry's [gate], in place of what stands there.")
+        Tolerance | None,
+        Parameter(help="Of each metric of the registry's [gate], in place of what stands there."),
     ] = None,
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     verbose: Verbose = False,

@@ -28,19 +28,19 @@ _TYPES = {  # of Parquet: in words, and in pandas
 _METRICS_HEAD = """# Metrics
 
 Made by `make docs` from the rows of `storage/results/metrics.py`. A number without its convention cannot be
-compared: each line "here" says what definitions differ in, and what is done. Where a metric is not defined it is
-null, and a column of the categories table says why.
+compared: each line "here" says what definitions differ in, and what is done. Where a metric is not defined it
+is null, and a column of the categories table says why.
 
 Intervals are of 95 %, over other images of the same category. That of an average is over other images of the
 same categories: the distances from each category's value to the ends of its interval are combined as standard
 errors are (Zou and Donner, Statistics in Medicine 27, 2008).
 
-Two runs, or two methods of a run, are compared by the metrics with an interval, on the same images: DeLong's test
-for image metrics; for metrics of pixels a bootstrap over images, the same for both, and a p-value by the standard
-error of its replicates. `p_adjusted` is corrected by Holm's method over all categories and pairs of a run, metric
-by metric. `detectable` is the difference that as many images show 8 times in 10 at a level of 5 %: 2.80 standard
-errors of the paired difference, a normal approximation. A night is held to the metrics of `[gate]` in
-`datasets.toml`, each with its tolerance (`storage/datasets/gate.py`), or else to those that are gated here.
+Two runs, or two methods of a run, are compared by the metrics with an interval, on the same images: DeLong's
+test for image metrics; for metrics of pixels a bootstrap over images, the same for both, and a p-value by the
+standard error of its replicates. `p_adjusted` is corrected by Holm's method over all categories and pairs of
+a run, metric by metric. `detectable` is the difference that as many images show 8 times in 10 at a level of
+5 %: 2.80 standard errors of the paired difference, a normal approximation. A night is held to the metrics of
+`[gate]` in `datasets.toml`, each with its tolerance, or else to those that are gated here.
 """
 
 

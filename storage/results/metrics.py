@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 SCORE_RULES: Mapping[str, str] = {
-    "embedding": "spade's are the mean of the K squared distances of embeddings (equation 2), other methods' are "
-    "by their own rule",
+    "embedding": "spade's are the mean of the K squared distances of embeddings (equation 2), other methods' "
+    "are by their own rule",
     "map": "mean of the highest 1 % of the anomaly map",
 }
 

@@ -40,12 +40,14 @@ def _of_category(category: Row, images: Sequence[Row]) -> list[dict[str, Any]]:
         row = about | {"defect": defect, "images": len(of_kind)}
         for rule in SCORE_RULES:
             if of_kind[0][f"score_{rule}"] is not None and normal:
-                ranked = (np.array([each[f"score_{rule}"] for each in side]) for side in (of_kind, normal))
-                threshold = category[f"image_f1_max_threshold_{rule}"]
-                row |= {f"image_{name}_{rule}": value for name, value in _found(*ranked, threshold).items()}
+                scores, others = (
+                    np.array([each[f"score_{rule}"] for each in side]) for side in (of_kind, normal)
+                )
+                values = _found(scores, others, category[f"image_f1_max_threshold_{rule}"])
+                row |= {f"image_{name}_{rule}": value for name, value in values.items()}
         for metric in BY_IMAGE:
-            values = [each[metric.name] for each in of_kind if each.get(metric.name) is not None]
-            row[metric.name] = float(np.mean(values)) if values else None
+            known = [each[metric.name] for each in of_kind if each.get(metric.name) is not None]
+            row[metric.name] = float(np.mean(known)) if known else None
         found.append(row)
     return found
 

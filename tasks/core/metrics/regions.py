@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
 _EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
 
 

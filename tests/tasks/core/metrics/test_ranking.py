@@ -100,8 +100,8 @@ def test_presorted_shares_are_those_of_linear_quantiles_where_these_are_scores(c
     rng = np.random.default_rng(count)
     normal, anomalous = rng.normal(size=count), rng.normal(1.5, 1, count)
     ranking = Ranking.of(normal.copy(), anomalous)
-    assert ranking.presorted_good() == (normal < np.quantile(anomalous, 0.05)).mean()
-    assert ranking.presorted_bad() == (anomalous > np.quantile(normal, 0.95)).mean()
+    assert ranking.presorted_good() == pytest.approx((normal < np.quantile(anomalous, 0.05)).mean())
+    assert ranking.presorted_bad() == pytest.approx((anomalous > np.quantile(normal, 0.95)).mean())
 
 
 @given(labelled_scores())
