@@ -74,20 +74,22 @@ def _summarized(
 ) -> Outcome:
     """The rows of a category in one run."""
     rows, stages, reasons = [], list(stages), []
+    images: dict[tuple[str, str], dict[str, float | None]] = {}
     for scoring in scorings:
         reason = failed.get(scoring)
         if reason is None:
             stages += done[scoring]
             try:
-                row, stage = summarize(scoring)
+                row, of_images, stage = summarize(scoring)
                 rows.append(row)
+                images |= {(scoring.method.label, name): values for name, values in of_images.items()}
                 stages.append(stage)
                 continue
             except Exception as error:
                 reason = _reason(error, category)
         rows.append(failure(scoring.part, scoring.method, reason))
         reasons.append(reason)
-    return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages)
+    return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages, images)
 
 
 def _reason(error: Exception, category: str) -> str:

@@ -10,7 +10,7 @@ from flows.category import evaluate_category
 from flows.runners import task_runner
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
-from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE, Configuration
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.methods.registry import parse_methods
 from tasks.job import Job, Outcome, Request
 from tasks.progress import LOGGER
@@ -40,14 +40,15 @@ def evaluate(
     device: str = "auto",
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
-    tolerance: float = DEFAULT_TOLERANCE,
+    gate: Mapping[str, float] | None = None,
     methods: Sequence[str] = ("spade",),
 ) -> str:
     """Evaluate the categories of a dataset, or those named, and publish a run; its id is returned.
 
     `root` is a folder or a bucket's URL in the layout of MVTec AD, or a dataset of any layout. Each step
     computes only what the store does not have, so an interrupted run is continued by the same call.
-    The run is compared with the last good one; a metric is worse only if it lost more than `tolerance`.
+    The run is compared with the last good one, by the metrics of the `gate`: each is worse only if it lost
+    more than the tolerance that stands there. Without a gate these are `default_gate`.
     `methods` are texts such as "spade(k_image=5)": all score from the same features, and are compared.
 
     Categories are worked on side by side as far as the flow's task runner does: one after the other by
@@ -77,7 +78,7 @@ def evaluate(
     begin(job)
     parts = [one_category.submit(job, category) for category in job.manifest().categories()]
     outcomes = [part.result() for part in parts]
-    publish(job, outcomes, ingested, tolerance)
+    publish(job, outcomes, ingested, gate)
     publish_summary(job)
     failed = {outcome.category: outcome.reason for outcome in outcomes if outcome.reason is not None}
     if failed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 from prefect import flow
@@ -11,11 +12,12 @@ from flows.crashed import recorded
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
 from storage.datasets.registry import read_registry
+from storage.results.metrics import default_gate
 from storage.results.runs import publish_interrupted
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import DEFAULT_STORE, Store
-from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, DEFAULT_TOLERANCE
+from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.core.errors import ConfigurationError
 from tasks.markdown import escaped
 from tasks.progress import LOGGER
@@ -41,28 +43,23 @@ def nightly(
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
     when_busy: WhenBusy = "leave",
-    tolerance: float = DEFAULT_TOLERANCE,
+    tolerance: float | None = None,
 ) -> list[RegisteredRun]:
     """Evaluate what is registered, or only the datasets named, and compare it with the last good night.
 
     What the store has is not computed again, so a night that was interrupted costs the next one nothing.
-    One nightly at a time works on a store; another leaves at once with an empty list, or waits.
+    One nightly at a time works on a store; another leaves at once with an empty list, or waits. What counts
+    as worse is said by the registry's gate; a `tolerance` replaces those that stand there.
 
     Raises:
         BadNightError: an entry failed, in whole or in part, or a metric got worse.
     """
     if when_busy not in ("leave", "wait"):
         raise ConfigurationError(f"when-busy is {when_busy!r}: it is leave or wait")
-    evaluate = evaluation(
-        runner,
-        dask_address,
-        parallel,
-        memory_gib,
-        device=device,
-        batch_size=batch_size,
-        tolerance=tolerance,
-    )
+    evaluate = evaluation(runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size)
     opened, known = Store.open(store, create=True), read_registry(registry)
+    if tolerance is not None:
+        known = replace(known, gate=dict.fromkeys(known.gate or default_gate(tolerance), tolerance))
     for name in datasets:
         if name not in known.errors:
             known.entry(name)

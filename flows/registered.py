@@ -105,6 +105,7 @@ def evaluate_registered(
                     recipe.configuration,
                     registered.categories,
                     run_id,
+                    gate=registry.gate,
                     methods=[method.label for method in recipe.methods],
                 )
             except IncompleteRunError as error:

@@ -201,9 +201,18 @@ class Stage:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a category ended: its rows of the categories table, one a method; why it failed, if any did."""
+    """How a category ended.
+
+    Attributes:
+        category: its name.
+        rows: of the categories table, one a method.
+        reason: why a method failed, if any did.
+        stages: what it took.
+        images: metrics of each test image, by the method's label and the image's id.
+    """
 
     category: str
     rows: list[dict[str, object]]
     reason: str | None = None
     stages: list[Stage] = field(default_factory=list)
+    images: dict[tuple[str, str], dict[str, float | None]] = field(default_factory=dict)

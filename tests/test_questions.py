@@ -1,4 +1,4 @@
-"""The code of docs/pandas.md, run as it stands there; and docs/tables.md."""
+"""The code of docs/pandas.md, run as it stands there; and the pages that are made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from flows.evaluate import evaluate
 from storage.results.documentation import tables_page
 from storage.results.reader import Results
 from tasks.core.config import Configuration
-from tasks.run.documentation import ALL_TABLES
+from tasks.run.documentation import ALL_TABLES, pages
 
 DOCS = Path(__file__).parents[1] / "docs"
 
@@ -193,8 +193,9 @@ def test_columns_have_the_types_that_the_page_says(folder: Path) -> None:
             assert known == kind, f"{name}.{column}"
 
 
-def test_the_page_of_tables_is_up_to_date() -> None:
-    assert (DOCS / "tables.md").read_text() == tables_page(ALL_TABLES), "run `make docs`"
+def test_pages_that_are_made_are_up_to_date() -> None:
+    for name, page in pages().items():
+        assert (DOCS / name).read_text() == page, "run `make docs`"
 
 
 def test_every_column_has_a_meaning() -> None:

@@ -37,7 +37,10 @@ def nightly(
     when_busy: Annotated[
         str, Parameter(help="leave or wait, while another nightly works on the store.")
     ] = "leave",
-    tolerance: Tolerance = DEFAULT_TOLERANCE,
+    tolerance: Annotated[
+        Tolerance | None,
+        Parameter(help="Of each metric of the registry's [gate], in place of what stands there."),
+    ] = None,
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     verbose: Verbose = False,
 ) -> int:
@@ -132,13 +135,14 @@ def compare(
 ) -> int:
     """Compare each metric of a run with another's, on the same images; exit code 1 if any is worse."""
     from flows.cli.screen.tables import print_rows
+    from storage.results.metrics import default_gate
     from storage.results.reader import Results
     from storage.store.store import Store
     from tasks.compare.runs import compare as compare_runs
     from tasks.compare.runs import is_worse
 
     run_id = Results(store).resolve(run)
-    found = compare_runs(Store.open(store), run_id, reference, tolerance=tolerance)
+    found = compare_runs(Store.open(store), run_id, reference, gate=default_gate(tolerance))
     print_rows([{"run": run_id, **row} for row in found.to_pylist()], "comparisons", format)
     return int(is_worse(found))
 

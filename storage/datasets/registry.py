@@ -8,6 +8,7 @@ root = "..."                    folder, relative to this file, or URL; ~ and ${V
 categories = ["..."]            only these; all without it
 configurations = ["..."]        names of the tables above
 layout = { kind = "..." }       fields of a layout; MVTec AD without it
+[gate]                          what a night is held to: `storage/datasets/gate.py`
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from storage.datasets.dataset import Dataset
+from storage.datasets.gate import parse_gate
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, layout_named
 from storage.errors import DatasetError
@@ -43,11 +45,12 @@ class Registration:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a file registers by name, and why an entry of it cannot be used."""
+    """What a file registers by name, why an entry of it cannot be used, and its gate, if it has one."""
 
     path: Path
     entries: Mapping[str, Registration]
     errors: Mapping[str, str]
+    gate: Mapping[str, float] | None = None
 
     def entry(self, name: str) -> Registration:
         """The entry of that name.
@@ -68,11 +71,12 @@ def read_registry(path: str | Path) -> Registry:
     """Every entry of the file that can be used, and for each other the reason.
 
     Raises:
-        DatasetError: no such file, or not TOML.
+        DatasetError: no such file, or not TOML, or its gate cannot be used.
     """
     path = Path(path).expanduser().absolute()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
+        gate = parse_gate(content["gate"]) if "gate" in content else None
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"the registry {path} cannot be read ({error}): mend it or name another --registry"
@@ -83,7 +87,7 @@ def read_registry(path: str | Path) -> Registry:
             entries[name] = _registration(path, name, table, _tables(content, "configurations"))
         except ValueError as error:
             errors[name] = f"{path}, dataset {name!r}: {error}"
-    return Registry(path, entries, errors)
+    return Registry(path, entries, errors, gate)
 
 
 def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = None) -> Registration:

@@ -67,6 +67,10 @@ class Results:
         """One row a test image and method: label, scores by both rules; or why it was set aside."""
         return self._frame("images", run)
 
+    def kinds(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method and kind of defect: how well it is found."""
+        return self._frame("kinds", run)
+
     def neighbors(self, run: str = "latest") -> pd.DataFrame:
         """One row a test image and rank: the training image and its squared distance."""
         return self._frame("neighbors", run)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.results.metrics import COMPARED, METRICS
+from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, SCORE_RULES
 
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True, **more: str) -> pa.Field:
@@ -64,7 +64,7 @@ CATEGORIES = pa.schema(
         _METHOD,
         label("status", "ok or failed", nullable=False),
         field("reason", pa.string(), "why it failed"),
-        *(field(metric.name, pa.float64(), metric.meaning) for metric in METRICS),
+        *(field(each.name, pa.float64(), f"{each.described}. Here: {each.convention}") for each in METRICS),
         *(
             field(name, pa.float64(), f"{end} end of its 95 % interval: {metric.interval}")
             for metric in COMPARED
@@ -73,6 +73,14 @@ CATEGORIES = pa.schema(
         field("image_reason", pa.string(), "why the image metrics are null"),
         field("pixel_reason", pa.string(), "why the pixel metrics are null"),
         field("map_reason", pa.string(), "why there is no anomaly map, and nothing that is measured on it"),
+        *(
+            field(
+                metric.own_reason,
+                pa.string(),
+                f"why {metric.title} is null where other pixel metrics are not",
+            )
+            for metric in BY_IMAGE
+        ),
         field("train", pa.int64(), "training images used"),
         field("test_normal", pa.int64(), "normal test images used"),
         field("test_anomalous", pa.int64(), "anomalous test images used"),
@@ -96,6 +104,13 @@ SUMMARY = pa.schema(
         _METHOD,
         label("metric", "a metric's column in the categories table", nullable=False),
         field("mean", pa.float64(), "mean over the categories that have it"),
+        field(
+            "low",
+            pa.float64(),
+            "low end of its 95 % interval, other images of the same categories: theirs combined (Zou and "
+            "Donner 2008); null where a category has the metric and no interval",
+        ),
+        field("high", pa.float64(), "high end of it"),
         field("lowest", pa.float64(), "lowest over the categories"),
         label("lowest_category", "the category of the lowest"),
         field("categories", pa.int64(), "categories that have it", nullable=False),
@@ -122,6 +137,10 @@ IMAGES = pa.schema(
             "spade: mean of the K squared distances of embeddings (equation 2); others: their own rule",
         ),
         field("score_map", pa.float64(), "mean of the highest 1 % of the anomaly map, where there is one"),
+        *(
+            field(metric.name, pa.float64(), f"of this image, if it is anomalous: {metric.meaning}")
+            for metric in BY_IMAGE
+        ),
         field("score_key", pa.string(), "digest of all that determines the scores"),
     ]
 )
@@ -137,6 +156,49 @@ NEIGHBORS = pa.schema(
     ]
 )
 
+KINDS = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        _METHOD,
+        label("defect", "kind of defect", nullable=False),
+        field("images", pa.int64(), "anomalous test images of this kind that are scored", nullable=False),
+        *(
+            field(f"image_{measure}_{rule}", pa.float64(), f"{meaning}; score_{rule}")
+            for rule in SCORE_RULES
+            for measure, meaning in (
+                ("rocauc", "ROCAUC of these images and all normal ones; null without a normal image"),
+                ("recall", "share of these images at or above the category's F1-max threshold"),
+                ("f1", "F1 of these images and all normal ones at that threshold"),
+            )
+        ),
+        *(
+            field(each.name, pa.float64(), f"mean over these images of their {each.title}")
+            for each in BY_IMAGE
+        ),
+    ]
+)
+
+
+def _test(family: str) -> tuple[pa.Field, ...]:
+    """Columns of a paired test, corrected over a family."""
+    return (
+        field(
+            "p_value",
+            pa.float64(),
+            "two-sided, of no difference: DeLong for image metrics; for pixel metrics by the standard error "
+            "of a paired bootstrap over images",
+        ),
+        field("p_adjusted", pa.float64(), f"it by Holm's method, metric by metric, over the {family}"),
+        field(
+            "detectable",
+            pa.float64(),
+            "smallest difference that as many images show 8 times in 10: 2.80 standard errors of the paired "
+            "difference; null where nothing varies",
+        ),
+    )
+
+
 COMPARISONS = pa.schema(
     [
         field("reference_run", pa.string(), "the run compared with, null if there is none"),
@@ -149,6 +211,7 @@ COMPARISONS = pa.schema(
         field("difference", pa.float64(), "value less reference"),
         field("low", pa.float64(), "low end of the 95 % interval of the paired difference"),
         field("high", pa.float64(), "high end of it"),
+        *_test("categories and methods of the run"),
         label(
             "verdict",
             "worse or better: beyond the tolerance, and the interval excludes 0; same; new; gone; "
@@ -169,11 +232,7 @@ METHOD_COMPARISONS = pa.schema(
         field("difference", pa.float64(), "metric of the method less that of the reference"),
         field("low", pa.float64(), "low end of the 95 % interval of the paired difference"),
         field("high", pa.float64(), "high end of it"),
-        field(
-            "p_value",
-            pa.float64(),
-            "DeLong: of no difference, not corrected for the number of pairs; image metrics",
-        ),
+        *_test("categories and pairs of methods of the run"),
         label(
             "verdict",
             "better or worse: the interval excludes 0; same; not comparable",
@@ -294,6 +353,7 @@ TABLES = {
     "categories": (CATEGORIES, "One row a category and method: counts and every metric."),
     "summary": (SUMMARY, "One row a method and metric: its average over the categories."),
     "images": (IMAGES, "One row a test image and method."),
+    "kinds": (KINDS, "One row a category, method and kind of defect: how well it is found."),
     "neighbors": (NEIGHBORS, "One row a test image, method and rank: the training images nearest to it."),
     "comparisons": (
         COMPARISONS,

@@ -12,15 +12,23 @@ from storage.results.schemas import METHOD_COMPARISONS
 from storage.store.store import Store
 from storage.store.tables import table_of
 from tasks.compare.runs import Side
-from tasks.compare.verdicts import Category, Row, image_difference, pixel_intervals_of, verdict
-from tasks.core.metrics.intervals import Difference, Interval
+from tasks.compare.verdicts import (
+    Category,
+    Row,
+    corrected,
+    image_difference,
+    judged,
+    pixel_differences_of,
+)
+from tasks.core.metrics.intervals import Difference
 
 
 def compare_methods(store: Store, side: Side, *, seed: int = 0) -> pa.Table:
     """All pairs of methods of a run as a table of METHOD_COMPARISONS; `seed` is that of the bootstrap.
 
     A difference counts, however small, if its 95 % interval excludes 0: DeLong's for image ROCAUC, a paired
-    bootstrap over images for pixel ROCAUC and PRO. Intervals are of each pair, not of all pairs at once.
+    bootstrap over images for metrics of pixels. Intervals and verdicts are of each pair, `p_adjusted` is of
+    all pairs and categories at once, metric by metric.
     """
     by_category: dict[str, list[Category]] = {}
     for (name, _), category in side.categories.items():
@@ -29,7 +37,7 @@ def compare_methods(store: Store, side: Side, *, seed: int = 0) -> pa.Table:
     for categories in by_category.values():
         for pair in combinations(categories, 2):
             rows += _compare(store, pair, seed)
-    return table_of(rows, METHOD_COMPARISONS)
+    return table_of(corrected(rows), METHOD_COMPARISONS)
 
 
 def _compare(store: Store, pair: Sequence[Category], seed: int) -> Iterator[Row]:
@@ -41,18 +49,19 @@ def _compare(store: Store, pair: Sequence[Category], seed: int) -> Iterator[Row]
         "method": method.row["method"],
         "reference": reference.row["method"],
     }
-    pixel: dict[str, Interval | str] = {}
+    pixel: dict[str, Difference | str] = {}
     for metric in COMPARED:
         missing = [each for each in pair if each.row.get(metric.name) is None]
-        found: Difference | Interval | str
+        found: Difference | str
         if missing:
             found = _why(missing[0], metric)
         elif metric.level == "image":
             found = image_difference(method, reference, metric)
         else:
-            pixel = pixel or pixel_intervals_of(store, method, reference, seed)
+            pixel = pixel or pixel_differences_of(store, method, reference, seed)
             found = pixel[metric.name]
-        yield about | {"metric": metric.name} | _found(pair, metric, found)
+        value, other = (each.row.get(metric.name) for each in pair)
+        yield about | {"metric": metric.name} | judged(value, other, found, 0.0)
 
 
 def _why(category: Category, metric: Metric) -> str:
@@ -61,13 +70,3 @@ def _why(category: Category, metric: Metric) -> str:
     return category.failure or f"{category.row['method']} has no such metric" + (
         f": {reason}" if reason else ""
     )
-
-
-def _found(pair: Sequence[Category], metric: Metric, found: Difference | Interval | str) -> Row:
-    if isinstance(found, str):
-        return {"verdict": "not comparable", "reason": found}
-    test = {"p_value": found.p_value} if isinstance(found, Difference) else {}
-    low, high = interval = (found.low, found.high) if isinstance(found, Difference) else found
-    difference = pair[0].row[metric.name] - pair[1].row[metric.name]
-    ends = {"difference": difference, "low": low, "high": high}
-    return ends | test | {"verdict": verdict(difference, interval, 0.0)}

@@ -1,6 +1,7 @@
 """Whether a run is worse than another by more than chance: each metric of each category, on the same images.
 
-A difference counts if it exceeds a tolerance and the 95 % interval of the paired difference excludes 0.
+A difference counts if it exceeds the metric's tolerance and the 95 % interval of the paired difference
+excludes 0.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from typing import Any
 import pyarrow as pa
 
 from storage.errors import StoreError
-from storage.results.metrics import COMPARED
+from storage.results.metrics import COMPARED, Metric, default_gate
 from storage.results.reader import Results
 from storage.results.runs import earlier_runs
 from storage.results.schemas import COMPARISONS
 from storage.store.store import Store, digest
 from storage.store.tables import table_of
-from tasks.compare.verdicts import Category, Row, about, compare_category
+from tasks.compare.verdicts import Category, Row, about, compare_category, corrected
 from tasks.core.config import DEFAULT_TOLERANCE, Configuration
 from tasks.markdown import escaped
 
@@ -82,10 +83,12 @@ def compare(
     run: str,
     reference: str | None = None,
     *,
-    tolerance: float = DEFAULT_TOLERANCE,
+    gate: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> pa.Table:
     """A published run against another, as a table of COMPARISONS: one row a category, method and metric.
+
+    `gate` names the metrics, each with the difference that is none; without it `default_gate`.
 
     Without a `reference` each category is compared with the last complete run of the same dataset and
     configuration before this one that has it by the same method. `seed` is that of the bootstrap.
@@ -96,7 +99,7 @@ def compare(
     results = Results(store.root)
     side = Side.read(results, results.resolve(run))
     other = None if reference is None else Side.read(results, results.resolve(reference))
-    return compare_side(store, side, other, tolerance=tolerance, seed=seed)
+    return compare_side(store, side, other, gate=gate, seed=seed)
 
 
 def compare_side(
@@ -104,10 +107,12 @@ def compare_side(
     side: Side,
     reference: Side | None = None,
     *,
-    tolerance: float = DEFAULT_TOLERANCE,
+    gate: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> pa.Table:
     """As `compare`, of a run that need not be published yet; a damaged earlier run is passed over."""
+    gate = default_gate(DEFAULT_TOLERANCE) if gate is None else gate
+    held = [metric for metric in COMPARED if metric.name in gate]
     others = _earlier(store, side) if reference is None else [reference]
     counterparts: dict[tuple[str, str], Category] = {}
     newest: Side | None = None
@@ -122,14 +127,12 @@ def compare_side(
     before = {name for name in newest.categories if name[1] in methods} if newest else set()
     for name in sorted(side.categories.keys() | before, key=lambda name: (name[0], methods.index(name[1]))):
         if name not in side.categories and newest is not None:
-            rows += _gone(newest.categories[name], side.run)
+            rows += _gone(newest.categories[name], side.run, held)
         elif name not in counterparts:
-            rows += _new(side.categories[name], reference)
+            rows += _new(side.categories[name], reference, held)
         else:
-            rows += compare_category(
-                store, side.categories[name], counterparts[name], tolerance=tolerance, seed=seed
-            )
-    return table_of(rows, COMPARISONS)
+            rows += compare_category(store, side.categories[name], counterparts[name], gate=gate, seed=seed)
+    return table_of(corrected(rows), COMPARISONS)
 
 
 def _earlier(store: Store, side: Side) -> Iterator[Side]:
@@ -142,19 +145,19 @@ def _earlier(store: Store, side: Side) -> Iterator[Side]:
             continue
 
 
-def _new(category: Category, reference: Side | None) -> Iterator[Row]:
+def _new(category: Category, reference: Side | None, held: Sequence[Metric]) -> Iterator[Row]:
     where = (
         "no earlier complete run of this configuration has it"
         if reference is None
         else (f"run {reference.run} does not have it")
     )
-    for metric in COMPARED:
+    for metric in held:
         value = category.row.get(metric.name)
         yield about(category, metric) | {"value": value, "verdict": "new", "reason": where}
 
 
-def _gone(category: Category, run: str) -> Iterator[Row]:
-    for metric in COMPARED:
+def _gone(category: Category, run: str, held: Sequence[Metric]) -> Iterator[Row]:
+    for metric in held:
         yield about(category, metric) | {
             "reference_run": category.run,
             "reference": category.row.get(metric.name),

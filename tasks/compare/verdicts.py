@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from storage.computed.scores import Scores
 from storage.results.metrics import COMPARED, Metric
 from storage.store.store import Store
-from tasks.core.metrics.intervals import Difference, Interval, pixel_intervals, rocauc_difference
+from tasks.core.metrics.bootstrap import pixel_differences
+from tasks.core.metrics.intervals import Difference, Interval, holm, rocauc_difference
 from tasks.core.metrics.profile import Profile
 
 Row = dict[str, Any]
@@ -24,6 +25,7 @@ _DATA: tuple[_Kind, ...] = (
     ("test", "test images", ("sha256",)),
     ("test", "labels", ("sha256", "anomalous")),
 )
+_NONE = Difference(0.0, 0.0, 0.0, 1.0, None)
 _PIXEL = [metric for metric in COMPARED if metric.level == "pixel"]
 _MASKS: _Kind = ("test", "masks", ("sha256", "mask_sha256", "mask_threshold", "mask_reason"))
 
@@ -58,33 +60,54 @@ class Category:
 
 
 def compare_category(
-    store: Store, category: Category, reference: Category, *, tolerance: float, seed: int
+    store: Store, category: Category, reference: Category, *, gate: Mapping[str, float], seed: int
 ) -> Iterator[Row]:
-    """Rows of a COMPARISONS table: each metric's difference from the reference, its interval, its verdict."""
-    intervals: dict[str, Interval | str] = {}
-    for metric in COMPARED:
+    """Rows of a COMPARISONS table: the difference of each metric of the gate, its interval, its verdict.
+
+    `gate` names the metrics, with the tolerance of each.
+    """
+    held = [metric for metric in COMPARED if metric.name in gate]
+    differences: dict[str, Difference | str] = {}
+    for metric in held:
         reason = _change(category, reference, metric)
         if reason is not None:
-            intervals[metric.name] = reason
+            differences[metric.name] = reason
         elif _identical(category, reference):
-            intervals[metric.name] = 0.0, 0.0
+            differences[metric.name] = _NONE
         elif metric.level == "image":
-            difference = image_difference(category, reference, metric)
-            intervals[metric.name] = (
-                difference if isinstance(difference, str) else (difference.low, difference.high)
-            )
-        elif metric.name not in intervals:
-            intervals = pixel_intervals_of(store, category, reference, seed) | intervals
-    for metric in COMPARED:
+            differences[metric.name] = image_difference(category, reference, metric)
+        elif metric.name not in differences:
+            differences = pixel_differences_of(store, category, reference, seed) | differences
+    for metric in held:
         value, other = (side.row.get(metric.name) for side in (category, reference))
-        found = intervals[metric.name]
         row = about(category, metric) | {"reference_run": reference.run, "value": value, "reference": other}
-        if value is None or other is None or isinstance(found, str):
-            yield row | {"verdict": "not comparable", "reason": found}
-        else:
-            difference = value - other
-            ends = {"difference": difference, "low": found[0], "high": found[1]}
-            yield row | ends | {"verdict": verdict(difference, found, tolerance)}
+        yield row | judged(value, other, differences[metric.name], gate[metric.name])
+
+
+def judged(
+    value: float | None, reference: float | None, difference: Difference | str, tolerance: float
+) -> Row:
+    """The columns of a paired test, and its verdict; `difference` says what is between them, or why not."""
+    if value is None or reference is None or isinstance(difference, str):
+        return {"verdict": "not comparable", "reason": difference}
+    interval = difference.low, difference.high
+    tested = {name: getattr(difference, name) for name in ("low", "high", "p_value", "detectable")}
+    lost = value - reference
+    return tested | {"difference": lost, "verdict": verdict(lost, interval, tolerance)}
+
+
+def corrected(rows: Sequence[Row]) -> list[Row]:
+    """Rows with their p-values adjusted for all rows of the same metric that have one."""
+    tested: dict[str, list[int]] = {}
+    for number, row in enumerate(rows):
+        if row.get("p_value") is not None:
+            tested.setdefault(row["metric"], []).append(number)
+    adjusted = {
+        number: p_value
+        for numbers in tested.values()
+        for number, p_value in zip(numbers, holm([rows[each]["p_value"] for each in numbers]), strict=True)
+    }
+    return [row | {"p_adjusted": adjusted.get(number)} for number, row in enumerate(rows)]
 
 
 def verdict(difference: float, interval: Interval, tolerance: float) -> str:
@@ -132,11 +155,11 @@ def image_difference(category: Category, reference: Category, metric: Metric) ->
         return f"chance cannot be told: {error}"
 
 
-def pixel_intervals_of(
+def pixel_differences_of(
     store: Store, category: Category, reference: Category, seed: int
-) -> dict[str, Interval | str]:
-    """The interval of each pixel metric's difference that both have, or why there is none."""
-    differences = {
+) -> dict[str, Difference | str]:
+    """The difference of each pixel metric that both have, or why chance cannot be told."""
+    values = {
         metric.measure: category.row[metric.name] - reference.row[metric.name]
         for metric in _PIXEL
         if category.row.get(metric.name) is not None and reference.row.get(metric.name) is not None
@@ -148,7 +171,7 @@ def pixel_intervals_of(
             reason = f"the scores of run {side.run} are no longer in the store"
             return {metric.name: reason for metric in _PIXEL}
         profiles.append(profile)
-    found = pixel_intervals(differences, *profiles, seed=seed)
+    found = pixel_differences(values, *profiles, seed=seed)
     if found is None:
         reason = "chance cannot be told: one kind of test image, with or without a region, has a single one"
         return {metric.name: reason for metric in _PIXEL}

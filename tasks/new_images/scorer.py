@@ -115,7 +115,7 @@ class Scorer:
             StoreError: no such run, or what it computed is gone, and the remedy.
         """
         if rule not in SCORE_RULES:
-            raise ConfigurationError(f"rule is {rule!r}: it is one of {listed(SCORE_RULES)}")
+            raise ConfigurationError(f"rule is {rule!r}: it is one of {listed(list(SCORE_RULES))}")
         self.finished = Finished.of(store, run, category, method, device)
         self.scoring = self.finished.scoring
         if (refusal := self.scoring.refusal()) is not None:

@@ -13,15 +13,15 @@ from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
 from storage.results.runs import INTERRUPTED, earlier_runs, published_fingerprint
 from storage.results.runs import publish as publish_tables
-from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, NEIGHBORS, STAGES, SUMMARY
+from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, KINDS, NEIGHBORS, STAGES, SUMMARY
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
 from tasks.compare.methods import compare_methods
 from tasks.compare.runs import COMPARED_TABLES, Side, compare_side, configuration_key
-from tasks.core.config import DEFAULT_TOLERANCE
 from tasks.job import Job, Outcome, Stage
 from tasks.provenance import git_commit, peak_memory_mib, versions
 from tasks.run.ingest import fingerprint
+from tasks.run.kinds import kind_rows
 from tasks.run.tables import RUN, image_rows, neighbor_rows, setting_values, summary_rows
 from tasks.step import step
 
@@ -58,7 +58,7 @@ def is_published(job: Job) -> bool:
 
 @step
 def publish(
-    job: Job, outcomes: Sequence[Outcome], ingested: Stage, tolerance: float = DEFAULT_TOLERANCE
+    job: Job, outcomes: Sequence[Outcome], ingested: Stage, gate: Mapping[str, float] | None = None
 ) -> None:
     """Write the run's tables, compare it with the last good run, write last what makes it visible."""
     store, ingested_manifest = job.open_store(), job.manifest()
@@ -70,13 +70,14 @@ def publish(
         if row["status"] == "ok"
     }
     scored = {of: Scores(store, key) for of, key in keys.items()}
+    measured = {of: values for outcome in outcomes for of, values in outcome.images.items()}
+    images = image_rows(manifest, scored, keys, [method.label for method in job.methods], measured)
     tables = {
         "manifest": manifest.table(),
         "categories": table_of(rows, CATEGORIES),
         "summary": table_of(summary_rows(rows), SUMMARY),
-        "images": table_of(
-            image_rows(manifest, scored, keys, [method.label for method in job.methods]), IMAGES
-        ),
+        "images": table_of(images, IMAGES),
+        "kinds": table_of(kind_rows(rows, images), KINDS),
         "neighbors": table_of(neighbor_rows(manifest, scored), NEIGHBORS),
         "stages": table_of(
             (asdict(stage) for stage in [ingested, *(s for outcome in outcomes for s in outcome.stages)]),
@@ -87,7 +88,7 @@ def publish(
     record = _record(job, manifest, ingested_manifest, "partial" if failed else "complete", failed)
     tables["changes"] = table_of(_changes(store, job.run_id, record, ingested_manifest), CHANGES)
     side = Side.of(job.run_id, record, {name: tables[name].to_pylist() for name in COMPARED_TABLES})
-    tables["comparisons"] = compare_side(store, side, tolerance=tolerance)
+    tables["comparisons"] = compare_side(store, side, gate=gate)
     tables["method_comparisons"] = compare_methods(store, side)
     record["worse"] = tables["comparisons"]["verdict"].to_pylist().count("worse")
     publish_tables(store, job.run_id, table_of([record], RUN), tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,24 +14,30 @@ from storage.computed.scores import Scores
 from storage.datasets.dataset import read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
-from storage.results.metrics import COMPARED, METRICS, Metric
+from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, Metric
 from storage.store.store import digest
 from tasks.core.methods.interface import Method
-from tasks.core.metrics.intervals import Interval, delong, pixel_intervals, rocauc_interval
+from tasks.core.metrics.bootstrap import pixel_intervals
+from tasks.core.metrics.intervals import Interval, delong, rocauc_interval
 from tasks.core.metrics.profile import Profile
-from tasks.core.metrics.ranking import image_metrics, profiled_pixel_metrics
+from tasks.core.metrics.ranking import image_metrics, measure_pixels
 from tasks.core.networks.preprocess import align_mask
 from tasks.job import Part, Stage
 from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER, report
 from tasks.step import step
 
-_METRICS_VERSION = 2
+_METRICS_VERSION = 3
+
+Row = dict[str, Any]
 
 
 @step
-def summarize(scoring: Scoring) -> tuple[dict[str, Any], Stage]:
-    """A scored category's row of the categories table; metrics known from an equal run are not computed."""
+def summarize(scoring: Scoring) -> tuple[Row, dict[str, Row], Stage]:
+    """A scored category's row of the categories table, and the metrics of each image by its id.
+
+    Metrics known from an equal run are not computed.
+    """
     start, part, method = time.perf_counter(), scoring.part, scoring.method
     test = sorted(part.test_images, key=_label)  # by content: rows of profiles pair whatever files are called
     scores = scoring.scores
@@ -42,6 +49,7 @@ def summarize(scoring: Scoring) -> tuple[dict[str, Any], Stage]:
         metrics = _image_level(test, scores) | pixel_level
         if metrics["pixel_images"] == sum(image.mask_reason is None for image in test):
             scores.write_metrics(metrics_key, metrics, None if profile is None else vars(profile))
+    by_image = metrics.pop("by_image", {})
     report("summarize", part.category, len(test), len(test))
     row = {
         **_about(part, method),
@@ -57,15 +65,19 @@ def summarize(scoring: Scoring) -> tuple[dict[str, Any], Stage]:
         "metrics_key": metrics_key,
     }
     seconds = time.perf_counter() - start
-    return row, scoring.stage("summarize", seconds, len(test) * computed, len(test))
+    of_images = {
+        image.image_id: {name: values[number] for name, values in by_image.items()}
+        for number, image in enumerate(test)
+    }
+    return row, of_images, scoring.stage("summarize", seconds, len(test) * computed, len(test))
 
 
-def failure(part: Part, method: Method, reason: str) -> dict[str, Any]:
+def failure(part: Part, method: Method, reason: str) -> Row:
     """The row of a category that could not be evaluated; what was set aside keeps its own reason."""
     return _about(part, method) | {"status": "failed", "reason": reason}
 
 
-def _about(part: Part, method: Method) -> dict[str, Any]:
+def _about(part: Part, method: Method) -> Row:
     return {
         "dataset": part.job.dataset.name,
         "category": part.category,
@@ -74,14 +86,14 @@ def _about(part: Part, method: Method) -> dict[str, Any]:
     }
 
 
-def _image_level(test: Sequence[ImageFile], scores: Scores) -> dict[str, Any]:
+def _image_level(test: Sequence[ImageFile], scores: Scores) -> Row:
     anomalous = np.array([image.anomalous for image in test])
     if anomalous.all() or not anomalous.any():
         kind = "anomalous" if anomalous.all() else "normal"
         return {"image_reason": f"all test images are {kind}: ranking needs both kinds"}
     records = [scores.read(image.key) for image in test]
     positives, negatives = int(anomalous.sum()), int((~anomalous).sum())
-    found: dict[str, Any] = {}
+    found: Row = {}
     measured: dict[str, dict[str, float]] = {}
     for metric in METRICS:
         if metric.level != "image" or getattr(records[0], metric.score) is None:
@@ -99,7 +111,7 @@ def _image_level(test: Sequence[ImageFile], scores: Scores) -> dict[str, Any]:
 
 def _pixel_level(
     part: Part, test: Sequence[ImageFile], scores: Scores, method: Method
-) -> tuple[dict[str, Any], Profile | None]:
+) -> tuple[Row, Profile | None]:
     """Pixel metrics over normal images and those with a usable mask, and the profile of these images."""
     if not method.has_map:
         usable = sum(image.mask_reason is None for image in test)
@@ -117,16 +129,32 @@ def _pixel_level(
         return counted | {"pixel_reason": reason}, None
     if all(mask.all() for mask in masks.values()):
         return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}, None
-    found, profile = profiled_pixel_metrics(
-        (scores.anomaly_map(image.key), mask) for image, mask in masks.items()
-    )
-    metrics = {metric.name: found[metric.measure] for metric in METRICS if metric.level == "pixel"}
-    compared = [metric for metric in COMPARED if metric.level == "pixel"]
-    intervals = pixel_intervals({each.measure: found[each.measure] for each in compared}, profile) or {}
+    measured = measure_pixels((scores.anomaly_map(image.key), mask) for image, mask in masks.items())
+    pixel_metrics = [metric for metric in METRICS if metric.level == "pixel"]
+    metrics: Row = {metric.name: measured.metrics.get(metric.measure) for metric in pixel_metrics}
+    metrics |= {metric.own_reason: measured.reasons.get(metric.measure) for metric in BY_IMAGE}
+    compared = [
+        metric for metric in COMPARED if metric.level == "pixel" and metric.measure in measured.metrics
+    ]
+    exact = {metric.measure: measured.metrics[metric.measure] for metric in compared}
+    intervals = pixel_intervals(exact, measured.profile) or {}
     for metric in compared:
         if metric.measure in intervals:
             metrics |= _ends(metric, intervals[metric.measure])
-    return counted | metrics, profile
+    by_image = {
+        metric.name: _by_image(test, list(masks), measured.by_image[metric.measure])
+        for metric in BY_IMAGE
+        if metric.measure in measured.by_image
+    }
+    return counted | metrics | {"by_image": by_image}, measured.profile
+
+
+def _by_image(
+    test: Sequence[ImageFile], measured: Sequence[ImageFile], values: NDArray[np.float64]
+) -> list[float | None]:
+    """Values of the measured images for each test image; None where there is none."""
+    found = dict(zip(measured, values.tolist(), strict=True))
+    return [None if math.isnan(value) else value for value in (found.get(image, math.nan) for image in test)]
 
 
 def _label(image: ImageFile) -> tuple[str, bool, str, str]:

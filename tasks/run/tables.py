@@ -19,6 +19,7 @@ from tasks.core.config import Configuration
 from tasks.core.methods.interface import Method
 from tasks.core.methods.registry import parse_method
 from tasks.core.methods.spade import Spade
+from tasks.core.metrics.intervals import mean_interval
 from tasks.core.settings import Settings, declarations, make
 
 Scored = Mapping[tuple[str, str], Scores]  # by category and label of a method
@@ -90,12 +91,18 @@ def summary_rows(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _averages(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     summary = []
     for metric in AVERAGED:
-        values = {str(row["category"]): row[metric.name] for row in rows if row.get(metric.name) is not None}
+        having = [row for row in rows if row.get(metric.name) is not None]
+        values = {str(row["category"]): row[metric.name] for row in having}
+        ends = [(row[metric.low], row[metric.high]) for row in having if row.get(metric.low) is not None]
+        known = ends and len(ends) == len(values)
+        low, high = mean_interval(list(values.values()), ends) if known else (None, None)
         lowest = min(values, key=lambda category: values[category], default=None)
         summary.append(
             {
                 "metric": metric.name,
                 "mean": float(np.mean(list(values.values()))) if values else None,
+                "low": low,
+                "high": high,
                 "lowest": None if lowest is None else values[lowest],
                 "lowest_category": lowest,
                 "categories": len(values),
@@ -106,9 +113,16 @@ def _averages(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def image_rows(
-    manifest: Manifest, scored: Scored, keys: Mapping[tuple[str, str], str], methods: Sequence[str]
+    manifest: Manifest,
+    scored: Scored,
+    keys: Mapping[tuple[str, str], str],
+    methods: Sequence[str],
+    measured: Mapping[tuple[str, str], Mapping[str, float | None]],
 ) -> list[dict[str, Any]]:
-    """Each test image with its scores by each method, or why it has none."""
+    """Each test image with its scores by each method, or why it has none.
+
+    `measured` are metrics of single images by the method's label and the image's id.
+    """
     rows = []
     for method, image in product(methods, manifest.files):
         if image.split != "test":
@@ -119,7 +133,7 @@ def image_rows(
         if image.status == OK and key in scored:
             record = scored[key].read(image.key)
             row |= {f"score_{rule}": getattr(record, f"score_{rule}") for rule in SCORE_RULES}
-            row["score_key"] = keys[key]
+            row |= {"score_key": keys[key], **measured.get((method, image.image_id), {})}
         elif image.status == OK:
             row |= {"status": "not scored", "reason": "its category failed"}
         rows.append(row)

@@ -30,7 +30,7 @@ from tasks.core.matching.matching import Pyramid, match
 from tasks.core.matching.retrieval import build_index
 from tasks.core.methods.interface import Method, Query, Training
 from tasks.core.methods.spade import Spade
-from tasks.core.metrics.ranking import pixel_metrics, profiled_pixel_metrics
+from tasks.core.metrics.ranking import measure_pixels, pixel_metrics
 from tasks.demo import draw_dataset
 from tasks.job import Part, Request
 from tasks.methods.by_name import score, scoring_of
@@ -224,7 +224,7 @@ def metrics_rows() -> list[Row]:
             "pixel metrics, 100 maps at 256x256", "scikit-learn, PRO by 200 thresholds", ours, theirs, 5, off
         )
     ]
-    large = measure(lambda: profiled_pixel_metrics(pair(number, 1024) for number in range(117)))
+    large = measure(lambda: measure_pixels(pair(number, 1024) for number in range(117)))
     return [*rows, alone("pixel metrics and profile, 117 maps at 1024x1024", large)]
 
 

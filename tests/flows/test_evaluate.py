@@ -398,7 +398,7 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
     assert "changed during the run" in excluded["007/train/good/002.png"]
     indexed, scoring = index.fn(part), scoring_of(part, *job.methods)
     (scored,) = score.fn([scoring])
-    row, summarized = summarize.fn(scoring)
+    row, _, summarized = summarize.fn(scoring)
     publish.fn(job, [Outcome("007", [row], None, [extracted, indexed, *scored, summarized])], stage)
     row = Results(tmp_path / "store").categories().iloc[0]
     assert (row["train"], row["test_normal"], row["set_aside"], row["pixel_images"]) == (3, 1, 2, 3)

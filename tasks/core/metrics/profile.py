@@ -9,7 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.core.metrics.pimo import Tail
+
 BINS = 1024
+_OF_TAIL = 64  # bins of the scores that few pixels of normal images reach
+_TAIL_RATES = (1e-6, 1e-3)  # of these pixels, from the first edge to the last
 _SAMPLE = 2**18  # scores of a class that place the bins
 
 
@@ -17,8 +21,9 @@ _SAMPLE = 2**18  # scores of a class that place the bins
 class Profile:
     """The pixels of N images in B bins of scores, the bin of the highest scores first.
 
-    The bins lie between quantiles: of the normal scores, ever denser towards the highest, and of the
-    anomalous ones. Where there are no more than `BINS` distinct scores, each has a bin of its own.
+    The bins lie between quantiles: of the normal scores, ever denser towards the highest, of the anomalous
+    ones, and, evenly by log rate, of the highest scores of normal images. Where there are no more than `BINS`
+    distinct scores, each has a bin of its own.
 
     Attributes:
         negatives: (N, B) uint32, normal pixels.
@@ -39,14 +44,17 @@ class Profile:
         positives: Sequence[NDArray[np.floating]],
         weights: Sequence[NDArray[np.float64]],
         regions: Sequence[int],
+        tail: Tail,
     ) -> Profile:
         """Count the scores of each image's normal and anomalous pixels, the latter with their weights.
+
+        `tail` is of the images without a region.
 
         The arrays of `negatives` are sorted in place: no copy of them is made.
         """
         for scores in negatives:
             scores.sort()
-        edges = _edges(_sample(negatives), _sample([np.sort(scores) for scores in positives]))
+        edges = _edges(_sample(negatives), _sample([np.sort(scores) for scores in positives]), tail)
         bins = len(edges) + 1
         below = [np.searchsorted(scores, edges) for scores in negatives]
         places = [np.searchsorted(edges, scores, side="right") for scores in positives]
@@ -74,12 +82,21 @@ def _sample(scores: Sequence[NDArray[np.floating]]) -> NDArray[np.floating]:
     return np.sort(np.concatenate([part[::-step] for part in scores]))
 
 
-def _edges(negatives: NDArray[np.floating], positives: NDArray[np.floating]) -> NDArray[np.floating]:
+def _edges(
+    negatives: NDArray[np.floating], positives: NDArray[np.floating], tail: Tail
+) -> NDArray[np.floating]:
     distinct = np.unique(np.concatenate([negatives, positives]))
     if len(distinct) <= BINS:
         return distinct
     shares = np.arange(1, BINS // 2 + 1) / (BINS // 2)
-    return np.unique(np.concatenate([_highest(negatives, shares**3), _highest(positives, shares)]))
+    of_normal = np.arange(1, BINS // 2 - _OF_TAIL + 1) / (BINS // 2 - _OF_TAIL)
+    rates = np.geomspace(*_TAIL_RATES, _OF_TAIL) * tail.pixels / max(len(tail.scores), 1)
+    edges = (
+        _highest(negatives, of_normal**3),
+        _highest(tail.scores, np.minimum(rates, 1)),
+        _highest(positives, shares),
+    )
+    return np.unique(np.concatenate(edges))
 
 
 def _highest(scores: NDArray[np.floating], shares: NDArray[np.float64]) -> NDArray[np.floating]:

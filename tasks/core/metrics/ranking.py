@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.core.metrics.pimo import Tail, aupimo
 from tasks.core.metrics.profile import Profile
+from tasks.core.metrics.regions import region_weights
 
 PRO_LIMIT = 0.3
-_EIGHT_CONNECTED = np.ones((3, 3), dtype=bool)
+STRICT_PRO_LIMIT = 0.05
+PRESORTED = 5  # percent of the other class that may be on the wrong side
 
 MapsAndMasks = Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]]
 
@@ -98,6 +101,23 @@ class Ranking:
         best = int(np.argmax(f1))
         return float(f1[best]), float(self.thresholds[best])
 
+    def iou_max(self) -> float:
+        """The highest intersection over union: where F1 is highest, and a function of it."""
+        f1, _ = self.f1_max()
+        return f1 / (2 - f1)
+
+    def presorted_good(self, percent: int = PRESORTED) -> float:
+        """Share of the negatives below a threshold that at most `percent` of the positives are below."""
+        positives = int(self.true_positives[-1])
+        needed = positives - percent * positives // 100
+        reached = int(np.searchsorted(self.true_positives, needed))
+        return 1 - int(self.false_positives[reached]) / self.negatives
+
+    def presorted_bad(self, percent: int = PRESORTED) -> float:
+        """Share of the positives at or above a threshold that at most `percent` of the negatives reach."""
+        within = int(np.searchsorted(self.false_positives, percent * self.negatives // 100, side="right"))
+        return int(self.true_positives[within - 1]) / int(self.true_positives[-1]) if within else 0.0
+
     def pro(self, limit: float = PRO_LIMIT) -> float:
         """Overlap integrated over false-positive rates up to `limit`, divided by it.
 
@@ -114,26 +134,40 @@ class Ranking:
         return float(np.trapezoid(np.append(overlap[:end], at_limit), np.append(rate[:end], limit))) / limit
 
 
-IMAGE_MEASURES: Mapping[str, Callable[[Ranking], float]] = {
+_MEASURES: Mapping[str, Callable[[Ranking], float]] = {
     "rocauc": Ranking.rocauc,
     "average_precision": Ranking.average_precision,
     "f1_max": lambda ranking: ranking.f1_max()[0],
     "f1_max_threshold": lambda ranking: ranking.f1_max()[1],
 }
-PIXEL_MEASURES: Mapping[str, Callable[[Ranking], float]] = {**IMAGE_MEASURES, "pro": Ranking.pro}
+IMAGE_MEASURES: Mapping[str, Callable[[Ranking], float]] = {
+    **_MEASURES,
+    "pg5": Ranking.presorted_good,
+    "pb5": Ranking.presorted_bad,
+}
+PIXEL_MEASURES: Mapping[str, Callable[[Ranking], float]] = {
+    **_MEASURES,
+    "iou_max": Ranking.iou_max,
+    "pro": Ranking.pro,
+    "pro_05": lambda ranking: ranking.pro(STRICT_PRO_LIMIT),
+}
 
 
-def region_weights(mask: NDArray[np.bool_]) -> tuple[NDArray[np.float64], int]:
-    """One over the area of its region for each anomalous pixel of a mask (H, W), and the number of regions.
+@dataclass(frozen=True)
+class PixelMeasures:
+    """What is measured on the pixels of N images.
 
-    Regions are 8-connected. Divided by the regions of all masks, the weights above a threshold sum to the
-    mean over regions of the share that is above it.
+    Attributes:
+        metrics: by measure; without those that are not defined.
+        reasons: why a measure is not defined.
+        by_image: (N,) values of each image by measure, NaN of an image without an anomalous pixel.
+        profile: what a bootstrap over the images needs.
     """
-    from scipy import ndimage
 
-    labels, regions = ndimage.label(mask, structure=_EIGHT_CONNECTED)
-    found = labels[mask]
-    return 1 / np.bincount(found, minlength=1)[found], int(regions)
+    metrics: dict[str, float]
+    reasons: dict[str, str]
+    by_image: dict[str, NDArray[np.float64]]
+    profile: Profile
 
 
 def image_metrics(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> dict[str, float]:
@@ -147,19 +181,23 @@ def pixel_metrics(pairs: MapsAndMasks) -> dict[str, float]:
 
     Exact, in about 4 bytes a pixel: of the maps only their scores are kept.
     """
-    return _pixel_metrics(pixel_ranking(pairs))
+    parts = _split(pairs)
+    found, _, _ = _against_normal_images(parts, parts.tail())
+    return _ranked(parts.rank()) | found
 
 
 def pixel_ranking(pairs: MapsAndMasks) -> Ranking:
     """The ranking of all pixels of anomaly maps (R, R) against masks (R, R), given pair by pair."""
-    return _rank(*_split(pairs))
+    return _split(pairs).rank()
 
 
-def profiled_pixel_metrics(pairs: MapsAndMasks) -> tuple[dict[str, float], Profile]:
-    """The same metrics, and the profile of the images that a bootstrap needs."""
+def measure_pixels(pairs: MapsAndMasks) -> PixelMeasures:
+    """The same metrics, what they are of each image, and the profile of the images."""
     parts = _split(pairs)
-    profile = Profile.of(*parts)
-    return _pixel_metrics(_rank(*parts)), profile
+    tail = parts.tail()
+    found, reasons, by_image = _against_normal_images(parts, tail)
+    profile = Profile.of(parts.negatives, parts.positives, parts.weights, parts.regions, tail)
+    return PixelMeasures(_ranked(parts.rank()) | found, reasons, by_image, profile)
 
 
 def map_score(anomaly_map: NDArray[np.float32], share: float = 0.01) -> float:
@@ -169,32 +207,51 @@ def map_score(anomaly_map: NDArray[np.float32], share: float = 0.01) -> float:
     return float(np.sort(highest).mean(dtype=np.float64))
 
 
-def _split(
-    pairs: MapsAndMasks,
-) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]], list[NDArray[np.float64]], list[int]]:
-    """Scores of the normal and of the anomalous pixels, weights of the latter, and regions of each image."""
-    negatives, positives, weights, regions = [], [], [], []
+@dataclass(frozen=True)
+class _Parts:
+    """Of each image: scores of its normal and its anomalous pixels, weights of the latter, and regions."""
+
+    negatives: list[NDArray[np.float32]]
+    positives: list[NDArray[np.float32]]
+    weights: list[NDArray[np.float64]]
+    regions: list[int]
+
+    def tail(self) -> Tail:
+        """The highest scores of the images that have no region."""
+        return Tail.of(
+            [scores for scores, count in zip(self.negatives, self.regions, strict=True) if not count]
+        )
+
+    def rank(self) -> Ranking:
+        """The ranking of all pixels; the lists of scores and weights are emptied."""
+        return Ranking.of(
+            _join(self.negatives), _join(self.positives), _join(self.weights) / max(sum(self.regions), 1)
+        )
+
+
+def _split(pairs: MapsAndMasks) -> _Parts:
+    parts = _Parts([], [], [], [])
     for anomaly_map, mask in pairs:
         inverse_areas, count = region_weights(mask)
-        negatives.append(anomaly_map[~mask])
-        positives.append(anomaly_map[mask])
-        weights.append(inverse_areas)
-        regions.append(count)
-    return negatives, positives, weights, regions
+        parts.negatives.append(anomaly_map[~mask])
+        parts.positives.append(anomaly_map[mask])
+        parts.weights.append(inverse_areas)
+        parts.regions.append(count)
+    return parts
 
 
-def _rank(
-    negatives: list[NDArray[np.float32]],
-    positives: list[NDArray[np.float32]],
-    weights: list[NDArray[np.float64]],
-    regions: Sequence[int],
-) -> Ranking:
-    """The ranking of what `_split` found; its lists are emptied."""
-    return Ranking.of(_join(negatives), _join(positives), _join(weights) / max(sum(regions), 1))
-
-
-def _pixel_metrics(ranking: Ranking) -> dict[str, float]:
+def _ranked(ranking: Ranking) -> dict[str, float]:
     return {name: measure(ranking) for name, measure in PIXEL_MEASURES.items()}
+
+
+def _against_normal_images(
+    parts: _Parts, tail: Tail
+) -> tuple[dict[str, float], dict[str, str], dict[str, NDArray[np.float64]]]:
+    """Measures whose false positives are those of normal images alone; why not; and their values by image."""
+    if tail.reason is not None or not any(parts.regions):
+        return {}, {"aupimo": tail.reason} if tail.reason else {}, {}
+    values = aupimo(parts.positives, tail)
+    return {"aupimo": float(np.nanmean(values))}, {}, {"aupimo": values}
 
 
 def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:

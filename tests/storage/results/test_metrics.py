@@ -5,20 +5,32 @@ from dataclasses import asdict
 import pytest
 
 from storage.computed.scores import ImageScore
-from storage.results.metrics import AVERAGED, BY_NAME, COMPARED, METRICS, SCORE_RULES, SHOWN
+from storage.results.documentation import metrics_page
+from storage.results.metrics import (
+    AVERAGED,
+    BY_IMAGE,
+    BY_NAME,
+    COMPARED,
+    METRICS,
+    SCORE_RULES,
+    SHOWN,
+    default_gate,
+)
 from storage.results.schemas import CATEGORIES, IMAGES
 from tasks.core.metrics.ranking import IMAGE_MEASURES, PIXEL_MEASURES
+
+OF_PIXELS = {*PIXEL_MEASURES, "aupimo"}
 
 
 def test_what_computes_a_metric_is_there() -> None:
     for metric in METRICS:
-        measures = IMAGE_MEASURES if metric.level == "image" else PIXEL_MEASURES
+        measures = IMAGE_MEASURES if metric.level == "image" else OF_PIXELS
         assert metric.measure in measures, metric.name
 
 
 def test_every_measure_is_a_metric_of_each_score_that_is_ranked() -> None:
     of_pixels = [metric.measure for metric in METRICS if metric.level == "pixel"]
-    assert sorted(of_pixels) == sorted(PIXEL_MEASURES)
+    assert sorted(of_pixels) == sorted(OF_PIXELS)
     for rule in SCORE_RULES:
         assert {metric.measure for metric in METRICS if metric.rule == rule} == IMAGE_MEASURES.keys()
 
@@ -42,6 +54,21 @@ def test_a_metric_is_a_column_and_one_that_is_compared_has_an_interval() -> None
         assert {metric.low, metric.high}.isdisjoint(CATEGORIES.names) or metric in COMPARED
     assert set(COMPARED) <= set(AVERAGED)
     assert set(SHOWN) <= {metric.name for metric in AVERAGED}
+    assert default_gate(0.1).keys() <= {metric.name for metric in COMPARED}
+    for metric in BY_IMAGE:
+        assert metric.name in IMAGES.names
+        assert metric.own_reason in CATEGORIES.names
+
+
+def test_a_metric_says_its_convention_and_its_source_on_the_page() -> None:
+    page = metrics_page(METRICS)
+    for metric in METRICS:
+        assert f"`{metric.name}`" in page
+        section = page.split(f"`{metric.name}`")[1].split("##")[0]
+        assert f"- What: {metric.meaning}." in section
+        assert f"- Here: {metric.convention}." in section
+        assert f"- Source: {metric.source}." in section
+        assert (metric.interval in section) == metric.compared
 
 
 @pytest.mark.parametrize(
@@ -54,6 +81,8 @@ def test_a_metric_is_a_column_and_one_that_is_compared_has_an_interval() -> None
         ({"status": "ok", "map_reason": "whole images"}, "pixel_rocauc", "whole images"),
         ({"status": "ok", "pixel_reason": "no mask"}, "pro", "no mask"),
         ({"status": "ok", "image_reason": "one kind"}, "pro", None),
+        ({"status": "ok", "aupimo_reason": "few pixels"}, "aupimo", "few pixels"),
+        ({"status": "ok", "aupimo_reason": "few pixels"}, "pro", None),
     ],
 )
 def test_the_reason_for_a_missing_metric_is_the_one_of_its_kind(

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tiny import draw_maps
 
 from storage.computed.scores import Scores
-from storage.results.metrics import COMPARED
+from storage.results.metrics import default_gate
 from storage.results.runs import publish
 from storage.results.schemas import CATEGORIES, IMAGES, MANIFEST
 from storage.store.store import Store
@@ -22,11 +22,12 @@ from storage.store.tables import table_of
 from tasks.compare.runs import compare, configuration_key, is_worse, markdown
 from tasks.compare.verdicts import verdict
 from tasks.core.config import Configuration
-from tasks.core.metrics.ranking import image_metrics, profiled_pixel_metrics
+from tasks.core.metrics.intervals import holm
+from tasks.core.metrics.ranking import image_metrics, measure_pixels
 from tasks.run.tables import RUN
 
 IMAGES_OF_A_CATEGORY = 36
-NAMES = [metric.name for metric in COMPARED]
+NAMES = list(default_gate(0.0))
 
 
 @pytest.fixture
@@ -97,13 +98,14 @@ class Night:
         disturbed = np.random.default_rng(9)
         scores += 2 * noise * disturbed.normal(size=scores.shape)
         maps = maps + (noise * disturbed.normal(size=maps.shape)).astype(np.float32)
-        pixel, profile = profiled_pixel_metrics(zip(maps, masks, strict=True))
+        measured = measure_pixels(zip(maps, masks, strict=True))
         score_key, metrics_key = f"{name}{noise}", f"labels{images}{mask}"
         if kept:
-            Scores(self.store, score_key).write_metrics(metrics_key, {}, vars(profile))
+            Scores(self.store, score_key).write_metrics(metrics_key, {}, vars(measured.profile))
         keys = [f"sha {name} {number}" for number in range(images)]
         files = [f"{name}/test/{prefix}{(7 * number) % images:03}.png" for number in range(images)]
-        metrics = {"pixel_rocauc": pixel["rocauc"], "pro": pixel["pro"]}
+        names = {"pixel_rocauc": "rocauc", "pro": "pro", "pro_05": "pro_05"}
+        metrics = {name: measured.metrics[measure] for name, measure in names.items()}
         for rule, values in zip(("embedding", "map"), scores, strict=True):
             metrics[f"image_rocauc_{rule}"] = image_metrics(values, anomalous)["rocauc"]
         about = {"dataset": "data", "category": name}
@@ -162,7 +164,7 @@ def test_equal_scores_are_the_same_whatever_the_seed_and_the_tolerance(night: Ni
         f"labels{IMAGES_OF_A_CATEGORY}mask", {}, Scores(night.store, "nut0.0").profile("labels36mask")
     )
     for seed in range(3):
-        table = compare(night.store, "two", tolerance=0.0, seed=seed)
+        table = compare(night.store, "two", gate=default_gate(0.0), seed=seed)
         assert verdicts(table) == ["same"] * 8
         assert {(row["difference"], row["low"], row["high"]) for row in table.to_pylist()} == {(0, 0, 0)}
         assert set(table["reference_run"].to_pylist()) == {"one"}
@@ -195,12 +197,40 @@ def test_the_verdict_on_a_regression_is_the_same_with_every_seed(night: Night) -
 def test_a_loss_within_the_tolerance_or_within_chance_is_the_same(night: Night) -> None:
     night.run("one", {"nut": {}})
     night.run("two", {"nut": {"noise": 2.5}})
-    assert verdicts(compare(night.store, "two", tolerance=0.9)) == ["same"] * 4
+    assert verdicts(compare(night.store, "two", gate=default_gate(0.9))) == ["same"] * 4
     night.run("three", {"nut": {"noise": 0.3}})
-    table = compare(night.store, "three", "one", tolerance=0.0)
+    table = compare(night.store, "three", "one", gate=default_gate(0.0))
     by_chance = [row for row in table.to_pylist() if row["low"] <= 0 <= row["high"]]
     assert {row["verdict"] for row in by_chance} == {"same"}
     assert any(row["difference"] != 0 for row in by_chance)
+
+
+def test_a_run_is_held_to_the_metrics_of_its_gate_each_with_its_tolerance(night: Night) -> None:
+    night.run("one", {"nut": {}, "gear": {}})
+    night.run("two", {"nut": {"noise": 2.5}})
+    table = compare(night.store, "two", gate={"pro_05": 0.001, "pro": 0.9, "aupimo": 0.1})
+    rows = rows_of(table)
+    assert {name: row["verdict"] for (category, name), row in rows.items() if category == "nut"} == {
+        "pro": "same", "pro_05": "worse", "aupimo": "not comparable"
+    }  # fmt: skip
+    assert "has no such metric" in rows["nut", "aupimo"]["reason"]
+    assert [rows["gear", name]["verdict"] for name in ("pro", "pro_05", "aupimo")] == ["gone"] * 3
+    assert compare(night.store, "two", gate={}).num_rows == 0
+
+
+def test_p_values_are_corrected_over_the_categories_metric_by_metric(night: Night) -> None:
+    names = ["nut", "gear", "bolt"]
+    night.run("one", {name: {} for name in names})
+    night.run("two", {name: {"noise": noise} for name, noise in zip(names, (0.5, 2.5, 0.0), strict=True)})
+    rows = rows_of(compare(night.store, "two"))
+    for metric in NAMES:
+        p_values = [rows[name, metric]["p_value"] for name in names]
+        assert [rows[name, metric]["p_adjusted"] for name in names] == pytest.approx(holm(p_values))
+        assert p_values[2] == 1
+        assert rows["bolt", metric]["detectable"] is None
+        for name in names[:2]:
+            row = rows[name, metric]
+            assert 0.3 < row["detectable"] / (row["high"] - row["low"]) < 1.1
 
 
 @given(st.floats(-1, 1), st.floats(0, 0.5), st.floats(0, 0.5), st.floats(0, 0.1))

@@ -5,18 +5,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny import draw_maps
+from scipy.stats import norm
 
 from tasks.core.metrics.intervals import (
     delong,
-    pixel_intervals,
-    replicate,
-    resample,
+    holm,
+    mean_interval,
     rocauc_difference,
     rocauc_interval,
 )
-from tasks.core.metrics.profile import Profile
-from tasks.core.metrics.ranking import pixel_metrics, profiled_pixel_metrics
 
 Scored = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
@@ -30,10 +27,6 @@ def scored_images(draw: st.DrawFn, most: int = 14) -> Scored:
     labels[:4] = True, True, False, False
     shared = rng.normal(size=size) + labels
     return (shared + rng.normal(0, 0.7, (2, size))).round(draw(st.sampled_from([0, 1, 9]))), labels
-
-
-def profile_of(maps: NDArray[np.float32], masks: NDArray[np.bool_]) -> Profile:
-    return profiled_pixel_metrics(zip(maps, masks, strict=True))[1]
 
 
 def delong_oracle(
@@ -156,106 +149,65 @@ def test_the_p_value_of_no_difference_is_small_as_often_as_it_says() -> None:
     assert 0.43 < np.mean(np.array(found) < 0.5) < 0.57
 
 
-def test_replicates_agree_with_exact_metrics_of_the_resampled_maps() -> None:
-    maps, masks = draw_maps(0, 8, 48)
-    profile = profile_of(maps, masks)
-    weights = resample(profile, 25, seed=3)
-    assert weights is not None
-    found = replicate(profile, weights)
-    for number, row in enumerate(weights.astype(int)):
-        taken = np.repeat(np.arange(8), row)
-        exact = pixel_metrics(zip(maps[taken], masks[taken], strict=True))
-        assert found["rocauc"][number] == pytest.approx(exact["rocauc"], abs=2e-4)
-        assert found["pro"][number] == pytest.approx(exact["pro"], abs=2e-4)
+def test_the_detectable_difference_is_found_8_times_in_10() -> None:
+    """Paired scores whose true ROCAUCs differ by as much as one trial says is detectable, drawn anew."""
+    rng = np.random.default_rng(2)
+    labels = np.arange(120) < 60
+    found, told = 0, []
+    gap = 0.9  # between means: the true ROCAUC of normal scores that far apart is Φ(gap / √2)
+    for _ in range(400):
+        shared = rng.normal(size=120)
+        scores = shared + rng.normal(0, 0.7, (2, 120)) + np.array([[gap], [1.5]]) * labels
+        difference = rocauc_difference(scores[0], scores[1], labels)
+        found += difference.p_value < 0.05
+        assert difference.detectable is not None
+        told.append(difference.detectable)
+    spread = np.sqrt(2 * (1 + 0.7**2))
+    true = norm.cdf(1.5 / spread) - norm.cdf(gap / spread)
+    errors = np.array(told) / (norm.ppf(0.975) + norm.ppf(0.8))
+    power = norm.cdf(true / errors.mean() - norm.ppf(0.975))
+    assert found / 400 == pytest.approx(power, abs=0.06)
 
 
-def test_the_interval_agrees_with_a_plain_bootstrap_over_images() -> None:
-    """Images drawn one by one, with and without defects apart, exact metrics of what was drawn."""
-    maps, masks = draw_maps(1, 9, 32, spread=1.5)
-    exact, profile = profiled_pixel_metrics(zip(maps, masks, strict=True))
-    rng = np.random.default_rng(7)
-    normal, anomalous = ([i for i in range(9) if masks[i].any() == kind] for kind in (False, True))
-    drawn: dict[str, list[float]] = {"rocauc": [], "pro": []}
-    for _ in range(600):
-        taken = [int(rng.choice(kind)) for kind in (normal, anomalous) for _ in kind]
-        metrics = pixel_metrics(zip(maps[taken], masks[taken], strict=True))
-        for name, values in drawn.items():
-            values.append(metrics[name])
-    intervals = pixel_intervals({name: exact[name] for name in drawn}, profile)
-    assert intervals is not None
-    for name, values in drawn.items():
-        low, high = np.quantile(values, [0.025, 0.975])
-        assert intervals[name] == pytest.approx((low, high), abs=0.12 * (high - low))
-        assert intervals[name][0] < exact[name] < intervals[name][1]
+def test_nothing_is_detectable_where_nothing_varies() -> None:
+    scores = np.array([0.0, 1.0, 2.0, 3.0])
+    assert rocauc_difference(scores, scores, np.array([False, False, True, True])).detectable is None
 
 
-def test_a_replicate_has_as_many_images_of_either_kind_as_the_test_set() -> None:
-    maps, masks = draw_maps(2, 7, 24)
-    weights = resample(profile_of(maps, masks), 40, seed=0)
-    assert weights is not None
-    kinds = masks.any(axis=(1, 2))
-    assert set(weights[:, kinds].sum(axis=1)) == {kinds.sum()}
-    assert set(weights[:, ~kinds].sum(axis=1)) == {(~kinds).sum()}
-    assert np.ptp(weights, axis=0).min() > 0
+def test_the_interval_of_a_mean_covers_it_about_19_times_in_20() -> None:
+    """Five categories of 40 images each, whose true ROCAUCs differ and are known."""
+    rng = np.random.default_rng(3)
+    labels = np.arange(40) < 25
+    shifts = np.array([0.5, 1.0, 1.5, 2.0, 2.5])
+    true = float(norm.cdf(shifts / np.sqrt(2)).mean())
+    covered = 0
+    for _ in range(400):
+        values, intervals = [], []
+        for shift in shifts:
+            areas, covariance = delong((rng.normal(size=40) + shift * labels)[None], labels)
+            values.append(float(areas[0]))
+            intervals.append(rocauc_interval(values[-1], float(covariance[0, 0]), 25, 15))
+        low, high = mean_interval(values, intervals)
+        covered += low < true < high
+    assert 0.93 < covered / 400 < 0.985
 
 
-@pytest.mark.parametrize("kept", [[0, 1, 2], [0, 3, 1]])
-def test_a_single_image_of_a_kind_has_no_interval(kept: list[int]) -> None:
-    maps, masks = draw_maps(2, 7, 24)
-    exact, profile = profiled_pixel_metrics(zip(maps[kept], masks[kept], strict=True))
-    assert pixel_intervals({"pro": exact["pro"]}, profile) is None
+def test_the_interval_of_a_mean_of_one_is_its_own_and_of_equals_shrinks_with_their_number() -> None:
+    assert mean_interval([0.9], [(0.8, 0.93)]) == pytest.approx((0.8, 0.93))
+    assert mean_interval([0.9] * 4, [(0.8, 0.94)] * 4) == pytest.approx((0.85, 0.92))
 
 
-def test_anomalous_images_alone_have_an_interval() -> None:
-    maps, masks = draw_maps(2, 9, 24)
-    kept = masks.any(axis=(1, 2))
-    exact, profile = profiled_pixel_metrics(zip(maps[kept], masks[kept], strict=True))
-    intervals = pixel_intervals({"pro": exact["pro"]}, profile)
-    assert intervals is not None
-    assert intervals["pro"][0] < exact["pro"] < intervals["pro"][1]
+@given(st.lists(st.floats(0, 1), max_size=12))
+def test_holm_agrees_with_plain_loops(p_values: list[float]) -> None:
+    expected = []
+    for value in p_values:
+        smaller = [other for other in sorted(p_values) if other <= value]
+        steps = [(len(p_values) - rank) * other for rank, other in enumerate(smaller)]
+        expected.append(min(1.0, max(steps)))
+    assert holm(p_values) == pytest.approx(expected)
 
 
-def test_a_replicate_without_a_normal_pixel_is_left_out() -> None:
-    maps, masks = draw_maps(2, 3, 24)
-    kept = [1, 1, 2]
-    masks = masks[kept]
-    masks[:2] = True
-    _, profile = profiled_pixel_metrics(zip(maps[kept], masks, strict=True))
-    weights = resample(profile, 200, seed=0)
-    assert weights is not None
-    assert 0 < len(weights) < 200
-    assert np.isfinite(replicate(profile, weights)["rocauc"]).all()
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_the_same_maps_differ_by_exactly_nothing_with_any_seed(seed: int) -> None:
-    profile = profile_of(*draw_maps(4, 6, 32))
-    intervals = pixel_intervals({"rocauc": 0.0, "pro": 0.0}, profile, profile, seed=seed)
-    assert intervals == {"rocauc": (0, 0), "pro": (0, 0)}
-
-
-def test_pairing_tells_a_small_loss_from_the_spread_of_images() -> None:
-    """A little noise on the maps of the same images: the two intervals overlap, the paired one excludes 0."""
-    maps, masks = draw_maps(5, 30, 48, spread=1.5)
-    noisy = maps + np.random.default_rng(0).normal(0, 0.4, maps.shape).astype(np.float32)
-    exact, profile = profiled_pixel_metrics(zip(maps, masks, strict=True))
-    worse, other = profiled_pixel_metrics(zip(noisy, masks, strict=True))
-    names = ("rocauc", "pro")
-    alone = pixel_intervals({name: exact[name] for name in names}, profile)
-    alone_worse = pixel_intervals({name: worse[name] for name in names}, other)
-    paired = pixel_intervals({name: worse[name] - exact[name] for name in names}, other, profile)
-    assert alone is not None
-    assert alone_worse is not None
-    assert paired is not None
-    for name in names:
-        assert alone[name][0] < alone_worse[name][1]
-        assert paired[name][0] <= worse[name] - exact[name] <= paired[name][1] < 0
-
-
-def test_the_interval_hardly_depends_on_the_seed() -> None:
-    maps, masks = draw_maps(6, 20, 32)
-    exact, profile = profiled_pixel_metrics(zip(maps, masks, strict=True))
-    ends = [pixel_intervals({"pro": exact["pro"]}, profile, seed=seed) for seed in range(4)]
-    found = np.array([interval["pro"] for interval in ends if interval is not None])
-    assert len(found) == 4
-    assert np.ptp(found, axis=0).max() < 0.2 * (found[0, 1] - found[0, 0])
+def test_holm_rejects_a_true_hypothesis_in_no_more_than_one_family_of_20() -> None:
+    rng = np.random.default_rng(4)
+    families = rng.random((2000, 15))
+    assert np.mean([min(holm(family)) < 0.05 for family in families]) < 0.065

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
-from tasks.core.metrics.ranking import Ranking, image_metrics, map_score, pixel_metrics, region_weights
+from tasks.core.metrics.ranking import Ranking, image_metrics, map_score, pixel_metrics
+from tasks.core.metrics.regions import region_weights
 
 
 def ranking_of(scores: NDArray[np.float64], labels: NDArray[np.bool_]) -> Ranking:
@@ -68,11 +69,47 @@ def test_f1_max_agrees_with_scikit_learn_and_its_threshold_reaches_it(labelled: 
 
 
 @given(labelled_scores())
+def test_iou_max_is_that_of_the_best_threshold_of_all(labelled: Labelled) -> None:
+    scores, labels = labelled
+    best = max(
+        (labels & (scores >= threshold)).sum() / (labels | (scores >= threshold)).sum()
+        for threshold in scores
+    )
+    assert ranking_of(scores, labels).iou_max() == pytest.approx(best, abs=1e-12)
+
+
+@given(labelled_scores(), st.sampled_from([0, 1, 5, 20, 50]))
+def test_presorted_shares_agree_with_every_threshold_tried(labelled: Labelled, percent: int) -> None:
+    scores, labels = labelled
+    good, bad = 0.0, 0.0
+    for threshold in [*scores, scores.max() + 1]:
+        missed = int((scores[labels] < threshold).sum())
+        alarms = int((scores[~labels] >= threshold).sum())
+        if 100 * missed <= percent * labels.sum():
+            good = max(good, float((scores[~labels] < threshold).mean()))
+        if 100 * alarms <= percent * (~labels).sum():
+            bad = max(bad, float((scores[labels] >= threshold).mean()))
+    ranking = ranking_of(scores, labels)
+    assert ranking.presorted_good(percent) == pytest.approx(good, abs=1e-12)
+    assert ranking.presorted_bad(percent) == pytest.approx(bad, abs=1e-12)
+
+
+@pytest.mark.parametrize("count", [21, 41, 101])
+def test_presorted_shares_are_those_of_linear_quantiles_where_these_are_scores(count: int) -> None:
+    """As public code computes them: 5 % of count - 1 is a whole number, so that nothing is interpolated."""
+    rng = np.random.default_rng(count)
+    normal, anomalous = rng.normal(size=count), rng.normal(1.5, 1, count)
+    ranking = Ranking.of(normal.copy(), anomalous)
+    assert ranking.presorted_good() == pytest.approx((normal < np.quantile(anomalous, 0.05)).mean())
+    assert ranking.presorted_bad() == pytest.approx((anomalous > np.quantile(normal, 0.95)).mean())
+
+
+@given(labelled_scores())
 def test_metrics_do_not_depend_on_the_scale_of_scores_or_their_order(labelled: Labelled) -> None:
     scores, labels = labelled
     order = np.random.default_rng(0).permutation(len(scores))
     first, second = image_metrics(scores, labels), image_metrics((np.exp(scores) + 3)[order], labels[order])
-    for name in ("rocauc", "average_precision", "f1_max"):
+    for name in ("rocauc", "average_precision", "f1_max", "pg5", "pb5"):
         assert first[name] == pytest.approx(second[name], abs=1e-12)
 
 
@@ -129,24 +166,6 @@ def test_pro_stops_at_a_threshold_that_lies_exactly_on_the_limit() -> None:
     assert Ranking.of(scores[~mask], scores[mask]).pro(0.3) == 0
 
 
-def test_a_small_region_counts_as_much_as_a_large_one() -> None:
-    mask = np.zeros((6, 6), dtype=bool)
-    mask[:3, :3], mask[5, 5] = True, True
-    weights, regions = region_weights(mask)
-    assert regions == 2
-    assert weights.tolist() == pytest.approx([1 / 9] * 9 + [1])
-
-
-def test_diagonal_neighbours_are_one_region() -> None:
-    weights, regions = region_weights(np.eye(2, dtype=bool))
-    assert (weights.tolist(), regions) == ([1 / 2, 1 / 2], 1)
-
-
-def test_a_mask_without_a_region_has_no_weights() -> None:
-    weights, regions = region_weights(np.zeros((3, 4), dtype=bool))
-    assert (len(weights), regions) == (0, 0)
-
-
 def test_pixel_metrics_agree_with_scikit_learn_on_maps() -> None:
     rng = np.random.default_rng(0)
     masks = rng.random((5, 13, 17)) < 0.1
@@ -157,6 +176,7 @@ def test_pixel_metrics_agree_with_scikit_learn_on_maps() -> None:
         average_precision_score(masks.ravel(), maps.ravel()), abs=1e-9
     )
     assert found["pro"] == pytest.approx(pro_oracle(maps, masks, 0.3), abs=1e-9)
+    assert found["pro_05"] == pytest.approx(pro_oracle(maps, masks, 0.05), abs=1e-9)
 
 
 @pytest.mark.parametrize("labels", [[True, True], [False, False]])
