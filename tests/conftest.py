@@ -32,6 +32,8 @@ os.environ.update(
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
     }
 )
+if "PYTEST_XDIST_WORKER" in os.environ:  # each process has a core of its own
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), "1"))
 SHARED = Path(__file__).parents[2] / "shared" / "data"
 
 

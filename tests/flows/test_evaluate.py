@@ -38,7 +38,7 @@ from tasks.run.summarize import summarize
 pytestmark = pytest.mark.usefixtures("prefect_server")
 
 TABLES = ("categories", "summary", "images", "neighbors", "manifest")
-SPADE = spade().label
+SPADE = spade(upsampling="bilinear").label  # as the plain computation upsamples
 
 
 def evaluate(*arguments: Any, methods: Sequence[str] = (SPADE,), **more: Any) -> str:
@@ -396,7 +396,7 @@ def test_an_image_that_vanishes_during_the_run_is_set_aside(
     excluded = job.set_aside(["007"])
     assert sorted(excluded) == ["007/test/good/001.png", "007/train/good/002.png"]
     assert "changed during the run" in excluded["007/train/good/002.png"]
-    indexed, scoring = index.fn(part), scoring_of(part, spade())
+    indexed, scoring = index.fn(part), scoring_of(part, *job.methods)
     (scored,) = score.fn([scoring])
     row, summarized = summarize.fn(scoring)
     publish.fn(job, [Outcome("007", [row], None, [extracted, indexed, *scored, summarized])], stage)

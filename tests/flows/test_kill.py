@@ -59,7 +59,7 @@ def batches(lines: list[str], step: str) -> list[tuple[int, int]]:
 def test_killed_runs_go_on_and_end_with_the_same_tables(
     dataset: Path, resnet18_weights: Path, tmp_path: Path
 ) -> None:
-    options = "--backbone resnet18 --batch-size 4 --k-image 3 --k-gallery 2 --metric-resolution 64"
+    options = "--backbone resnet18 --batch-size 4 --metric-resolution 64 --k-image 3 --k-gallery 2"
 
     def command(store: str) -> list[str]:
         arguments = [
@@ -70,7 +70,7 @@ def test_killed_runs_go_on_and_end_with_the_same_tables(
             "--run-id",
             "night",
         ]
-        return ["evaluate", str(dataset), *arguments, *options.split()]
+        return ["evaluate", str(dataset), *arguments, *options.split(), "--upsampling", "nearest"]
 
     images, test = TRAIN + NORMAL + ANOMALOUS, NORMAL + ANOMALOUS
     killed = list(lines_of(command("killed"), kill_at="extract thing: 12 of"))

@@ -15,7 +15,7 @@ DINOV2 = "vit_small_patch14_dinov2"
 
 @pytest.fixture(scope="module")
 def images() -> torch.Tensor:
-    return torch.randn(3, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    return torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
 
 
 def seeded(name: str) -> tuple[Any, Backbone]:
@@ -23,6 +23,12 @@ def seeded(name: str) -> tuple[Any, Backbone]:
     torch.manual_seed(0)
     network = make_network(name)
     return network, Backbone(name, network.state_dict())
+
+
+@pytest.fixture(scope="module")
+def dinov2() -> tuple[Any, Backbone]:
+    """As `seeded`, made once: a transformer's values take seconds to draw."""
+    return seeded(DINOV2)
 
 
 @pytest.mark.parametrize(
@@ -46,9 +52,9 @@ def test_the_levels_of_each_family_are_its_maps_by_stride(
     _, backbone = seeded(name)
     embeddings, found = backbone(images)
     assert library_of(name) == library
-    assert embeddings.shape == (3, dimensions)
+    assert embeddings.shape == (2, dimensions)
     assert {stride: tuple(level.shape) for stride, level in found.items()} == {
-        stride: (3, side, side, channels) for stride, (side, channels) in levels.items()
+        stride: (2, side, side, channels) for stride, (side, channels) in levels.items()
     }
     assert find_traits(name).grids == tuple((stride, side) for stride, (side, _) in levels.items())
     _, alone = backbone(images[:1])
@@ -70,8 +76,10 @@ def test_the_levels_of_a_torchvision_network_are_what_its_stages_give(images: to
     torch.testing.assert_close(embeddings, hidden, rtol=1e-4, atol=1e-5)
 
 
-def test_dinov2_gives_its_normed_patches_in_their_grid_and_its_class_token(images: torch.Tensor) -> None:
-    network, backbone = seeded(DINOV2)
+def test_dinov2_gives_its_normed_patches_in_their_grid_and_its_class_token(
+    images: torch.Tensor, dinov2: tuple[Any, Backbone]
+) -> None:
+    network, backbone = dinov2
     embeddings, levels = backbone(images)
     with torch.inference_mode():
         tokens = network.forward_features(images)
@@ -79,8 +87,8 @@ def test_dinov2_gives_its_normed_patches_in_their_grid_and_its_class_token(image
     torch.testing.assert_close(levels[14].flatten(1, 2), tokens[:, 1:], rtol=1e-4, atol=1e-5)
 
 
-def test_a_patch_lies_where_it_lies_in_the_image(images: torch.Tensor) -> None:
-    _, backbone = seeded(DINOV2)
+def test_a_patch_lies_where_it_lies_in_the_image(images: torch.Tensor, dinov2: tuple[Any, Backbone]) -> None:
+    _, backbone = dinov2
     changed = images.clone()
     changed[:, :, 2 * 14 : 3 * 14, 9 * 14 : 10 * 14] += 5
     difference = (backbone(changed)[1][14] - backbone(images)[1][14]).norm(dim=3)
@@ -98,16 +106,18 @@ def test_weights_of_another_network_are_refused() -> None:
         Backbone(DINOV2, other)
 
 
-def test_weights_are_taken_with_the_names_of_their_authors(images: torch.Tensor) -> None:
-    network, backbone = seeded(DINOV2)
+def test_weights_are_taken_with_the_names_of_their_authors(
+    images: torch.Tensor, dinov2: tuple[Any, Backbone]
+) -> None:
+    network, backbone = dinov2
     published = network.state_dict() | {"mask_token": torch.zeros(1, 384)}
     _, levels = Backbone(DINOV2, published)(images)
     assert torch.equal(levels[14], backbone(images)[1][14])
     assert "mask_token" in published
 
 
-def test_weights_for_other_patches_are_not_made_to_fit() -> None:
-    resized = make_network(DINOV2).state_dict() | {"patch_embed.proj.weight": torch.zeros(384, 3, 16, 16)}
+def test_weights_for_other_patches_are_not_made_to_fit(dinov2: tuple[Any, Backbone]) -> None:
+    resized = dinov2[0].state_dict() | {"patch_embed.proj.weight": torch.zeros(384, 3, 16, 16)}
     with pytest.raises(ConfigurationError, match=r"1 tensors .* 'patch_embed\.proj\.weight'"):
         Backbone(DINOV2, resized)
 
