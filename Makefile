@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/spade demo
 
 test: $(INSTALLED)
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(INSTALLED)
 	$(BIN)/ruff format --check .
@@ -26,7 +26,7 @@ bench-startup: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/startup.py
 
 docs: $(INSTALLED)
-	$(BIN)/python -m tasks.run.documentation docs
+	$(BIN)/python -m tasks.run.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md
 
 picture: demo
 	$(BIN)/python tests/picture.py spade-store docs/report.png

@@ -15,8 +15,8 @@ from tasks.core.methods.spade import Spade
 
 def spade(**changes: Any) -> Spade:
     """SPADE with few neighbours, matched the quickest way, and what a test changes; flows take its label."""
-    settings: dict[str, Any] = {"k_image": 3, "k_gallery": 2, "upsampling": "nearest"}
-    return Spade(**settings | changes)
+    few: dict[str, Any] = {"k_image": 3, "k_gallery": 2, "upsampling": "nearest"}
+    return Spade(**few | changes)
 
 
 def write_image(path: Path, values: NDArray[np.uint8]) -> None:
