@@ -97,7 +97,8 @@ def shortcomings(page: Page, width: int) -> list[str]:
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
     store = tmp_path_factory.mktemp("demo") / "store"
     root = draw_dataset(Store.open(store, create=True))
-    evaluate(str(root), str(store), CONFIGURATION, methods=[SPADE.format(5), "dn2"])
+    methods = [SPADE.format(5), "dn2"]
+    evaluate(str(root), str(store), CONFIGURATION, ["connector"], methods=methods)
     return Path(str(write_report(str(store))))
 
 

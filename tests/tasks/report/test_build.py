@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from errno import ENOSPC
 from pathlib import Path
 from typing import Any
@@ -319,14 +319,14 @@ def test_files_that_cannot_be_used_are_named_with_their_reasons(
 def test_a_disk_that_is_full_while_pages_are_written_is_named_with_the_remedy(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = Files.write
+    write = Files.write_all
 
-    def fill(files: Files, path: Location, content: bytes) -> None:
-        if path.name.endswith(".jpg"):
+    def fill(files: Files, contents: Mapping[Location, bytes], **how: bool) -> None:
+        if any(path.name.endswith(".jpg") for path in contents):
             raise OSError(ENOSPC, "No space left on device")
-        write(files, path, content)
+        write(files, contents, **how)
 
-    monkeypatch.setattr(Files, "write", fill)
+    monkeypatch.setattr(Files, "write_all", fill)
     with pytest.raises(StoreError, match=r"no report can be written to .*No space left.*name another folder"):
         write_report(str(finished), output=str(tmp_path / "report"))
     assert not (tmp_path / "report" / "index.html").exists()
