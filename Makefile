@@ -26,7 +26,7 @@ bench-startup: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/startup.py
 
 docs: $(INSTALLED)
-	$(BIN)/python -m tasks.run.documentation > docs/.tables.md && mv docs/.tables.md docs/tables.md
+	$(BIN)/python -m tasks.run.documentation docs
 
 picture: demo
 	$(BIN)/python tests/picture.py spade-store docs/report.png
