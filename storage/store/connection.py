@@ -28,6 +28,8 @@ SCHEMES = tuple(_VARIABLES)
 _ENDPOINT = re.compile(r"https?://[^\s/?#]+/?")
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI")
 _ATTEMPTS = "5"
+_LONGEST_REQUEST = timedelta(minutes=2)
+_LAST_ATTEMPT = timedelta(minutes=1)  # with both a write ends before its lock is stale, see lease.py
 _NO_BUCKET = ("NoSuchBucket", "ContainerNotFound")
 
 
@@ -48,8 +50,8 @@ def connect(url: str) -> ObjectStore:
         attempts = int(environment.get("AWS_MAX_ATTEMPTS", _ATTEMPTS))
         return from_url(
             url,
-            client_options={"allow_http": endpoint.startswith("http:"), "timeout": "120s"},
-            retry_config={"max_retries": attempts - 1, "retry_timeout": timedelta(minutes=1)},
+            client_options={"allow_http": endpoint.startswith("http:"), "timeout": _LONGEST_REQUEST},
+            retry_config={"max_retries": attempts - 1, "retry_timeout": _LAST_ATTEMPT},
         )
 
 
@@ -103,4 +105,5 @@ def _reason(error: Exception) -> str:
     if said is not None:
         return said[1].strip()
     first = next(iter(str(error).splitlines()), "") or type(error).__name__
-    return re.sub(r" in [\d.]+\S?s - ", " - ", first).strip(" :")
+    cause = re.search(r'(?:message|error): "([^"]+)"', str(error))  # of the operating system
+    return re.sub(r" in [\d.]+\S?s - ", " - ", first).strip(" :") + (f": {cause[1]}" if cause else "")

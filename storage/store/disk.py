@@ -109,10 +109,11 @@ class Disk:
         for path in map(Path, paths):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
-            elif path.is_symlink() or path.exists():
-                path.unlink()
             else:
-                continue
+                try:
+                    path.unlink()
+                except FileNotFoundError:
+                    continue
             _sync_folder(path.parent)
 
     def obstacle(self, path: PurePosixPath) -> str | None:
@@ -188,8 +189,9 @@ def _make_folders(folder: Path) -> list[Path]:
 
 def _together(call: Callable[..., None], arguments: Sequence[tuple[Any, ...]]) -> None:
     """Call it for each: what is synced at the same time goes to the disk at one stroke."""
-    if len(arguments) == 1:
-        call(*arguments[0])
+    if len(arguments) < 2:
+        for each in arguments:
+            call(*each)
         return
     with ThreadPoolExecutor(_SYNCS) as pool:
         list(pool.map(lambda each: call(*each), arguments))

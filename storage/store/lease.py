@@ -1,9 +1,9 @@
 """A lock in a bucket: an object that its holder signs again and again, and that nobody signs unseen.
 
-Each put is on condition that the object is still the one that was last read or written, so of two who sign
-at once the server refuses one. No clock is compared with another: the holder trusts its lock for two minutes
-of its own clock after the last signature; by the server's clock the object must have been left alone for five
-before another takes it over.
+Each put is on condition that the object is still the one that was last read or written: of two who sign at
+once the server refuses one. No clock is compared with another: by its own, a holder begins a write within a
+minute of its last signature, or signs anew before; by the server's, the object must have been left alone
+for five minutes before another takes it over.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from obstore import ObjectMeta, PutResult, UpdateVersion
 
 _RENEW = 30.0  # seconds between two signatures
-_TRUSTED = 120.0  # seconds after the last one in which nobody else can hold the lock
+_TRUSTED = 60.0  # seconds after the last one in which a write may begin; it takes no three minutes
 _STALE = 300.0  # seconds after the last one at which its holder counts as dead
-
 _FREE = "free"
 
 
@@ -56,13 +55,21 @@ class Lease:
         self._signing = threading.Lock()
 
     def take(self) -> bool:
-        """Whether the lock is now ours: it was free, or its holder is dead."""
+        """Whether the lock is now ours: it was free, or its holder is dead.
+
+        Raises:
+            StoreError: the server has no conditional puts.
+        """
         seen = self._read()
-        if seen is None:
-            return self._sign(self._owner, None)
-        if seen.owner == _FREE or self._is_stale(seen):
-            return self._sign(self._owner, seen.tag)
-        return False
+        if seen is not None and seen.owner != _FREE and not self._is_stale(seen):
+            return False
+        taken = self._sign(self._owner, None if seen is None else seen.tag)
+        if taken and not self._is_kept():
+            raise StoreError(
+                f"{self._url} keeps nobody off: its server ignores the conditions of puts (If-None-Match), "
+                "keep the store where they are honoured"
+            )
+        return taken
 
     @contextmanager
     def kept(self) -> Iterator[None]:
@@ -125,6 +132,15 @@ class Lease:
             else:
                 self._tag, self._signed = _tag(put), begun
                 return True
+
+    def _is_kept(self) -> bool:
+        """Whether the server refuses who believes that there is no such object."""
+        try:
+            with answers(self._url):
+                obstore.put(self._objects, self._key, f"{self._owner} -".encode(), mode="create")
+        except AlreadyExistsError:
+            return True
+        return False
 
     def _read(self) -> _Seen | None:
         try:

@@ -18,7 +18,7 @@ from obstore.exceptions import GenericError, PreconditionError
 from s3 import put
 from tampering import overwrite
 
-from storage.errors import LostLockError, UnreachableStoreError
+from storage.errors import LostLockError, StoreError, UnreachableStoreError
 from storage.store import bucket as bucket_module
 from storage.store import lease
 from storage.store.location import read_bytes
@@ -186,6 +186,14 @@ def test_a_signature_whose_answer_was_lost_counts(
                 held.check()
         remote.write(remote.root / "file", b"")
     assert read_bytes(remote.lock("nightly")).startswith(b"free")
+
+
+def test_a_server_that_ignores_conditions_is_named(remote: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    send = obstore.put
+    monkeypatch.setattr(obstore, "put", lambda *arguments, mode: send(*arguments))  # noqa: ARG005
+    with pytest.raises(StoreError, match=r"nightly\.lock keeps nobody off: .*If-None-Match.* honoured"):  # noqa: SIM117
+        with exclusive(remote, "nightly", wait=False):
+            raise AssertionError("it is no lock")
 
 
 CONTENDER = """
