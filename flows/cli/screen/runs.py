@@ -78,9 +78,10 @@ def print_methods(
     print_table(rendered(rows, "standings", decimals=1))
     differ = [row for row in pairs if row["verdict"] in ("better", "worse")]
     told = [row for row in pairs if row["verdict"] != "not comparable"]
+    sure = sum(row["p_adjusted"] < 0.05 for row in told)
     print(
-        f"{len(differ)} of {len(told)} paired differences exclude 0, each at 95 %, "
-        "not corrected for their number:"
+        f"{len(differ)} of {len(told)} paired differences exclude 0, each at 95 %; "
+        f"{sure} do, corrected for their number:"
     )
     print_table(rendered(differ, "method_comparisons"))
     if ranks:

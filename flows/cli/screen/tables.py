@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.results.metrics import COMPARED, SCORE_RULES, SHOWN
+from storage.results.metrics import BY_IMAGE, COMPARED, SCORE_RULES, SHOWN
 from tasks.core.grid import AXES, K
 
 
@@ -24,7 +24,8 @@ def _plain(*names: str) -> dict[str, str]:
 
 _AXES = {name: name for name in AXES if name != K}  # as the options call them
 _SCORES = {f"score_{rule}": f"score ({rule})" for rule in SCORE_RULES}
-_DIFFERENCE = {**_plain("difference"), "low": "95 % from", "high": "to"}
+_ENDS = {"low": "95 % from", "high": "to"}
+_DIFFERENCE = {**_plain("difference"), **_ENDS, "p_adjusted": "p, corrected"}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "backbones": _plain("name", "library", "levels", "weights"),
     "categories": {
@@ -40,7 +41,9 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "map_reason": "no anomaly map because",
     },
     "summary": {
-        **_plain("method", "metric", "mean", "lowest"),
+        **_plain("method", "metric", "mean"),
+        **_ENDS,
+        **_plain("lowest"),
         "lowest_category": "of category",
         "categories": "categories",
     },
@@ -49,6 +52,12 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         **_plain("method", "anomalous"),
         **_SCORES,
         "reason": "no score because",
+    },
+    "kinds": {
+        **_plain("category", "method", "defect", "images"),
+        **{f"image_recall_{rule}": f"found ({rule})" for rule in SCORE_RULES},
+        **{f"image_f1_{rule}": f"F1 ({rule})" for rule in SCORE_RULES},
+        **{metric.name: metric.title for metric in BY_IMAGE},
     },
     "neighbors": {
         "image_id": "image",
@@ -66,7 +75,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         **_plain("dataset", "category", "metric", "method"),
         "reference": "against",
         **_DIFFERENCE,
-        "p_value": "p",
+        "detectable": "detectable",
         "verdict": "verdict",
         "reason": "because",
     },
@@ -143,7 +152,16 @@ _SEVERAL = frozenset({"category", "method", *_AXES})  # shown where rows differ 
 _DIFFERING: Mapping[str, Set[str]] = {
     "sweep": _SEVERAL,
     **dict.fromkeys(
-        ("categories", "summary", "images", "neighbors", "comparisons", "reproduction", "registered"),
+        (
+            "categories",
+            "summary",
+            "images",
+            "kinds",
+            "neighbors",
+            "comparisons",
+            "reproduction",
+            "registered",
+        ),
         frozenset({"method"}),
     ),
 }
