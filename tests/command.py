@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from contextlib import redirect_stderr, redirect_stdout
 
-from flows.cli.app import main
+from rich.console import Console
+
+from flows.cli.app import app, main
 
 
 def spade(*arguments: object) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command."""
+    app.console = Console()  # as wide as the environment says now
     out, error = io.StringIO(), io.StringIO()
     with redirect_stdout(out), redirect_stderr(error):
         try:

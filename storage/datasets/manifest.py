@@ -88,6 +88,12 @@ class Manifest:
         """The manifest as a table of MANIFEST."""
         return table_of((asdict(image) for image in self.files), MANIFEST)
 
+    def without_stamps(self) -> Manifest:
+        """The manifest as content alone determines it: of a copied dataset it is the same."""
+        return Manifest(
+            self.dataset, tuple(replace(file, stamp=None, mask_stamp=None) for file in self.files)
+        )
+
     def categories(self) -> list[str]:
         """Names of the categories, sorted."""
         return sorted({image.category for image in self.files})

@@ -73,7 +73,7 @@ def publish(
     measured = {of: values for outcome in outcomes for of, values in outcome.images.items()}
     images = image_rows(manifest, scored, keys, [method.label for method in job.methods], measured)
     tables = {
-        "manifest": manifest.table(),
+        "manifest": manifest.without_stamps().table(),
         "categories": table_of(rows, CATEGORIES),
         "summary": table_of(summary_rows(rows), SUMMARY),
         "images": table_of(images, IMAGES),
