@@ -21,7 +21,18 @@ from storage.store.store import Store
 store = Store.open(sys.argv[1])
 assert len(store.read_all(store.entries(store.root / "many"))) == 40
 if sys.argv[2:]:
+    import asyncio, threading, time
     from storage.store.segments import Segments
+
+    wake = asyncio.selector_events.BaseSelectorEventLoop._write_to_self
+
+    def wake_and_dawdle(loop):  # who hands over what was read is still at it when the interpreter ends
+        wake(loop)
+        if threading.current_thread() is not threading.main_thread():
+            for _ in range(500):
+                time.sleep(0.001)
+
+    asyncio.selector_events.BaseSelectorEventLoop._write_to_self = wake_and_dawdle
     assert Segments(store, store.features("key")).read("a", "level").tolist() == [1.0]
 """
 

@@ -284,7 +284,7 @@ def test_a_row_in_a_bucket_is_one_request(bucket: str, monkeypatch: pytest.Monke
     append(rows, [A, B, C], [1, 2, 3])
     assert len(rows) == 3
     requests: list[str] = []
-    for name in ("get", "get_async", "get_range_async"):
+    for name in ("get", "get_range"):
         monkeypatch.setattr(obstore, name, counted(getattr(obstore, name), requests))
     for key, seed in ((A, 1), (C, 3), (B, 2)):
         np.testing.assert_array_equal(rows.read(key, "level"), values_of([seed])[0])
