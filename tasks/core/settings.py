@@ -32,6 +32,7 @@ class Setting:
         noun: what it is, where the type of its default does not say it well.
         determines: what is computed anew when it changes: features, the maps of all methods, or one method.
         stated: whether the paper states it; then the default is the paper's value.
+        absent: its value in keys that do not hold it; none if all do.
     """
 
     help: str
@@ -43,6 +44,7 @@ class Setting:
     noun: str = ""
     determines: Determines = "method"
     stated: bool = False
+    absent: tuple[Any, ...] = ()
 
     def check(self, name: str, value: Any, default: Any) -> None:
         """Raise ConfigurationError unless a setting of this default may have the value."""
@@ -100,9 +102,19 @@ class Setting:
         return f"above {self.above:g}{upper}"
 
 
-def setting(default: Any, help: str, **limits: Any) -> Any:
-    """A field of `Settings` with this default; `limits` as the attributes of `Setting`."""
-    return field(default=default, metadata={"setting": Setting(help, **limits)})
+def setting(default: Any, help: str, *, later: bool = False, **limits: Any) -> Any:
+    """A field of `Settings` with this default; `limits` as the attributes of `Setting`.
+
+    One that came `later` than stored results has its default in keys that do not hold it.
+    """
+    absent = (default,) if later else ()
+    return field(default=default, metadata={"setting": Setting(help, absent=absent, **limits)})
+
+
+def with_default(kind: type[Settings], name: str, default: Any) -> Any:
+    """A field of a class derived from `kind`: as there, with another default."""
+    (metadata,) = (each.metadata for each in dataclasses.fields(kind) if each.name == name)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,11 @@ class Settings:
     def values(self) -> dict[str, Any]:
         """Every setting by name."""
         return {each.name: getattr(self, each.name) for each in dataclasses.fields(self)}
+
+    def keyed(self) -> dict[str, Any]:
+        """The settings that keys hold, by name."""
+        absent = {name: declared.absent for name, declared, _ in declarations(type(self))}
+        return {name: value for name, value in self.values().items() if value not in absent.get(name, ())}
 
     def changed(self) -> dict[str, Any]:
         """The settings that are not the defaults, by name."""

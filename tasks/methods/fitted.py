@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from storage.computed.indices import gallery_digest, read_index
 from storage.computed.scores import ImageScore
 from storage.computed.states import has_state, read_state, write_state
 from storage.store.store import digest
+from tasks.core.config import Configuration
 from tasks.core.matching.pyramid import smooth
 from tasks.core.methods import interface
 from tasks.core.methods.interface import JointScorer, Method, Query, State, Training
@@ -77,7 +79,7 @@ class FeatureScoring(Scoring):
         if not self.settled.depends_on_neighbors_alone:
             yield from self._by_folds(keys)
             return
-        features, reads = self.part.features, self.settled.reads if maps else ()
+        features, reads = self.part.features, self.settled.reads if maps else self.settled.image_reads
         scorer = self._scorer if maps else self.settled.image_scorer({}, self._training)
         for key in keys:
             levels = features.pyramid(key, reads)
@@ -86,10 +88,9 @@ class FeatureScoring(Scoring):
 
     def result(self, key: str, found: interface.Scores) -> tuple[ImageScore, Map]:
         """The record and the anomaly map at metric resolution of what the method says."""
-        settings = self.part.job.configuration
         anomaly_map, by_map = None, None
         if found.maps:
-            anomaly_map = smooth(found.maps, settings.metric_resolution, settings.sigma)
+            anomaly_map = anomaly_map_of(self.part.job.configuration)(found.maps)
             by_map = map_score(anomaly_map)
         record = ImageScore(key, found.image, by_map, list(found.neighbors), list(found.squared_distances))
         return record, anomaly_map
@@ -129,7 +130,15 @@ def training_images(part: Part, strides: Sequence[int]) -> Training:
         part.train,
         index,
         part.job.device,
+        anomaly_map_of(part.job.configuration),
     )
+
+
+def anomaly_map_of(
+    configuration: Configuration,
+) -> Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]]:
+    """What brings pixel scores to the anomaly map at metric resolution."""
+    return partial(smooth, resolution=configuration.metric_resolution, sigma=configuration.sigma)
 
 
 def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> list[list[Stage]]:
@@ -217,11 +226,10 @@ def _adopt(scoring: FeatureScoring, missing: Sequence[str], earlier: Sequence[Al
         return
     part = scoring.part
     training = training_images(part, ())
-    count = scoring.settled.neighbor_count
     for keys in _batches(missing):
         held: list[tuple[ImageScore, Map]] = []
         for key, embedding in zip(keys, part.features.embeddings(keys), strict=True):
-            _, positions = training.nearest(Query(embedding, (), key), count)
+            _, positions = scoring.settled.nearest(Query(embedding, (), key), training)
             finds = (alike.find(key, part.train, positions.tolist()) for alike in earlier)
             found = next(filter(None, finds), None)
             held += [found] if found else []

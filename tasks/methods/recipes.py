@@ -10,7 +10,7 @@ from storage.datasets.registry import Registry
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Method
-from tasks.core.methods.registry import parse_methods
+from tasks.core.methods.registry import METHODS, parse_methods
 from tasks.core.methods.spade import Spade
 from tasks.core.settings import listed, make, suggestion
 from tasks.methods.presets import preset
@@ -45,7 +45,8 @@ def recipe(settings: Mapping[str, Any], methods: Sequence[str] = (), name: str =
     configuration = make(Configuration, "configuration", _chosen(given, _SHARED))
     of_spade = _chosen(given, _OF_SPADE)
     texts = methods or chosen.methods
-    parsed = parse_methods(texts, {Spade.name: of_spade})
+    derived = [name for name, kind in METHODS.items() if issubclass(kind, Spade)]
+    parsed = parse_methods(texts, dict.fromkeys(derived, of_spade))
     members = [member for method in parsed for member in method.members]
     if of_spade and not any(isinstance(member, Spade) for member in members):
         raise ConfigurationError(

@@ -65,7 +65,8 @@ def threshold(scoring: Scoring, rule: Rule, rate: float) -> Threshold:
                 f": name a rate of {math.ceil(10_000 / (there + 1)) / 10_000:g} or more, or add normal images"
             )
         return Threshold(rule, rate, None, there, reason)
-    cheap = rule == "embedding" and scoring.settled.depends_on_neighbors_alone
+    settled = scoring.settled
+    cheap = rule == "embedding" and settled.depends_on_neighbors_alone and not settled.image_reads
     scores = held_out_scores(scoring, rule, there if cheap else max(needed, SAMPLE))
     return Threshold(rule, rate, conformal_threshold(scores, rate), len(scores))
 

@@ -100,7 +100,7 @@ def _asked(
     if isinstance(embedding, str) or isinstance(pyramid, str):
         return str(embedding if isinstance(embedding, str) else pyramid)
     query = Query(embedding, pyramid, entry.key)
-    _, near = training.nearest(query, method.neighbor_count)
+    _, near = method.nearest(query, training)
     grids = correspondence.grids(pyramid)
     shapes = [(grid.shape[0], grid.shape[1]) for grid in grids]
     cells = [hottest_cell(values, shape) for shape in shapes]

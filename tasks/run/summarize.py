@@ -59,7 +59,7 @@ def summarize(scoring: Scoring) -> tuple[Row, dict[str, Row], Stage]:
         "test_normal": sum(not image.anomalous for image in test),
         "test_anomalous": sum(image.anomalous is True for image in test),
         "without_mask": len(test) - metrics["pixel_images"],
-        **{name: scoring.settled.values().get(name) for name in ("k_image", "k_gallery")},
+        **{name: scoring.settled.description().get(name) for name in ("k_image", "k_gallery")},
         "metric_resolution": part.job.configuration.metric_resolution,
         "score_key": scoring.key,
         "metrics_key": metrics_key,

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks.core.matching.preparation import UNCHANGED, Preparation
 from tasks.core.matching.pruned import ROUNDING
 from tasks.core.matching.pyramid import concatenate
 
@@ -17,11 +18,13 @@ def matched_grids(
     pyramid: Sequence[NDArray[Any]],
     fusion: Literal["concatenate", "average"],
     upsampling: Literal["bilinear", "nearest"],
+    preparation: Preparation = UNCHANGED,
 ) -> list[NDArray[np.float32]]:
     """Patch vectors (H, W, C) as they are matched: one grid of all levels (Hi, Wi, Ci), or one a level."""
     levels = [torch.from_numpy(np.asarray(level)).float() for level in pyramid]
-    grids = [concatenate(levels, upsampling)] if fusion == "concatenate" else levels
-    return [grid.numpy() for grid in grids]
+    parts = [levels] if fusion == "concatenate" else [[level] for level in levels]
+    grids = [concatenate(preparation.apply(part, upsampling), upsampling) for part in parts]
+    return [grid.contiguous().numpy() for grid in grids]
 
 
 def hottest_cell(anomaly_map: NDArray[np.float32], grid: tuple[int, int]) -> tuple[int, int]:
@@ -32,12 +35,16 @@ def hottest_cell(anomaly_map: NDArray[np.float32], grid: tuple[int, int]) -> tup
 
 
 def nearest_patches(
-    queries: NDArray[np.float32], grid: NDArray[np.float32]
+    queries: NDArray[np.float32],
+    grid: NDArray[np.float32],
+    cells: Sequence[tuple[int, int]] = (),
+    window: int = 0,
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
     """Squared distances (Q,) and cells (Q, 2), row and column, of the patches nearest to queries (Q, C).
 
-    Products of centred vectors tell which patches of the grid (H, W, C) may be nearest; those are measured in
-    float64. The first of equally near patches counts.
+    With a window only patches at most as many cells away compete, given the queries' own `cells`. Products of
+    centred vectors tell which patches of the grid (H, W, C) may be nearest; those are measured in float64.
+    The first of equally near patches counts.
     """
     patches = grid.reshape(-1, grid.shape[2])
     centre = patches.mean(axis=0)
@@ -45,6 +52,11 @@ def nearest_patches(
     norms = np.einsum("gc,gc->g", centred, centred)
     slack = 2 * ROUNDING * (np.einsum("qc,qc->q", wanted, wanted) + norms.max())
     products = norms - 2 * (wanted @ centred.T)
+    if window:
+        rows, columns = np.divmod(np.arange(len(patches)), grid.shape[1])
+        own = np.asarray(cells)
+        outside = np.maximum(abs(own[:, :1] - rows), abs(own[:, 1:] - columns)) > window
+        products[outside] = np.inf
     squared = np.empty(len(queries))
     found = np.empty(len(queries), np.intp)
     for number, (query, row) in enumerate(zip(queries, products, strict=True)):

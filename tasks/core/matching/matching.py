@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.core.matching.nested import NestedSearch, is_nested
+from tasks.core.matching.preparation import UNCHANGED, Preparation
 from tasks.core.matching.pruned import ROUNDING, PrunedSearch
 from tasks.core.matching.pyramid import concatenate
 from tasks.core.matching.rotated import RotatedSearch, is_worth_rotating
+from tasks.core.matching.window import WindowedSearch, fewest_candidates
 
 _QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
 _PAIRS = 16384  # whose differences are held at once
@@ -36,6 +38,17 @@ class _Part(NamedTuple):
 
     levels: tuple[int, ...]
     upsampling: Literal["bilinear", "nearest"]
+    preparation: Preparation
+    window: int
+
+    def prepared(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        return self.preparation.apply([pyramid[number] for number in self.levels], self.upsampling)
+
+    def search(self, levels: Sequence[Tensor], kappa: int) -> _Search:
+        """What finds the nearest patches of these levels, as prepared."""
+        if self.window:
+            return WindowedSearch(levels, self.upsampling, kappa, self.window)
+        return _search(levels, self.upsampling, kappa)
 
 
 @dataclass(frozen=True)
@@ -48,6 +61,9 @@ class Matching:
         upsampling: how coarse levels reach the finest grid before they are concatenated.
         kappa: number of nearest patches, at most the number of patches of the coarsest matched grid.
         images: how many images the gallery is, the first ones; all, if there are fewer.
+        preparation: what is done to the levels first.
+        window: how many cells of the matched grid away a patch may lie that competes; 0 if all of an image
+            do.
     """
 
     levels: tuple[int, ...]
@@ -55,13 +71,16 @@ class Matching:
     upsampling: Literal["bilinear", "nearest"] = "bilinear"
     kappa: int = 1
     images: int = sys.maxsize
+    preparation: Preparation = UNCHANGED
+    window: int = 0
 
     @property
     def parts(self) -> list[_Part]:
         """What is searched; a level on its own is the same part however it would be upsampled."""
         if self.fusion == "average" or len(self.levels) == 1:
-            return [_Part((level,), "bilinear") for level in self.levels]
-        return [_Part(self.levels, self.upsampling)]
+            levels = [(level,) for level in self.levels]
+            return [_Part(each, "bilinear", self.preparation, self.window) for each in levels]
+        return [_Part(self.levels, self.upsampling, self.preparation, self.window)]
 
 
 def match(
@@ -112,14 +131,14 @@ def match_each(
             raise ValueError(
                 f"kappa is {matching.kappa}: the coarsest grid matched has {height * width} patches"
             )
+        fewest = fewest_candidates((height, width), matching.window)
+        if matching.window and matching.kappa > fewest:
+            raise ValueError(f"kappa is {matching.kappa}: in the window of a corner are {fewest} patches")
         for part in matching.parts:
             kappas[part] = max(matching.kappa, kappas.get(part, 0))
             counts.setdefault(part, set()).add(matching.images)
     levels = tensors(query)
-    searches = {
-        part: _search([levels[number] for number in part.levels], part.upsampling, kappa)
-        for part, kappa in kappas.items()
-    }
+    searches = {part: part.search(part.prepared(levels), kappa) for part, kappa in kappas.items()}
     found: dict[tuple[_Part, int], NDArray[np.float32]] = {}
     offered = 0
     for offered, pyramid in enumerate(gallery, start=1):
@@ -128,9 +147,13 @@ def match_each(
                 f"image {offered} of the gallery has levels of other shapes than the query's {shapes}"
             )
         levels = tensors(pyramid)
+        prepared: dict[_Part, list[Tensor]] = {}  # the same for every window
         for part, search in searches.items():
             if offered <= max(counts[part]):
-                search.offer([levels[number] for number in part.levels])
+                anywhere = part._replace(window=0)
+                if anywhere not in prepared:
+                    prepared[anywhere] = part.prepared(levels)
+                search.offer(prepared[anywhere])
             if offered in counts[part]:
                 found[part, offered] = search.squared().copy()
     if not offered:
@@ -160,10 +183,13 @@ def _search(levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"]
 
 
 def patch_scores(
-    squared: NDArray[np.float32], distance: Literal["squared", "euclidean"]
+    squared: NDArray[np.float32], distance: Literal["squared", "euclidean", "cosine"]
 ) -> NDArray[np.float32]:
-    """Pixel scores (H, W): distances, or their squares, averaged over the kappa nearest (equation 3)."""
-    values = np.sqrt(squared) if distance == "euclidean" else squared
+    """Pixel scores (H, W): distances averaged over the kappa nearest (equation 3), given squared ones.
+
+    Those (H, W, kappa) are of vectors of length 1 where the distance is 1 - cosine.
+    """
+    values = np.sqrt(squared) if distance == "euclidean" else squared / 2 if distance == "cosine" else squared
     return np.asarray(values.mean(axis=2))
 
 

@@ -30,12 +30,14 @@ def smooth(
     """
     from scipy.ndimage import gaussian_filter
 
-    upsampled = [
-        _resize(torch.from_numpy(values)[:, :, None], (resolution, resolution), "bilinear")[:, :, 0]
-        for values in distance_maps
-    ]
-    mean = torch.stack(upsampled).mean(dim=0).numpy()
+    mean = mean_map(distance_maps, (resolution, resolution))
     return np.asarray(gaussian_filter(mean, sigma) if sigma else mean, dtype=np.float32)
+
+
+def mean_map(maps: Sequence[NDArray[np.float32]], size: Sequence[int]) -> NDArray[np.float32]:
+    """The mean of maps (Hi, Wi), each brought to one size (H, W) bilinearly."""
+    upsampled = [_resize(torch.from_numpy(each)[:, :, None], size, "bilinear")[:, :, 0] for each in maps]
+    return np.asarray(torch.stack(upsampled).mean(dim=0).numpy())
 
 
 def _resize(level: Tensor, size: Sequence[int], mode: Literal["bilinear", "nearest"]) -> Tensor:

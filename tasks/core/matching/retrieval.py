@@ -40,6 +40,12 @@ def nearest(
     return np.take_along_axis(squared, order, axis=1), np.take_along_axis(positions, order, axis=1)
 
 
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors (N, D) at length 1; those of length 0 stay."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    return np.asarray(vectors / np.maximum(lengths, np.finfo(np.float32).tiny), np.float32)
+
+
 def random_order(keys: Sequence[str], query: str, seed: int) -> list[int]:
     """Positions of all training images `keys`, in an order drawn for the test image with the key `query`.
 

@@ -54,6 +54,13 @@ class Scores(NamedTuple):
     squared_distances: Sequence[float] = ()
 
 
+def combined(maps: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The mean of pixel scores (Hi, Wi) at the grid of the first, brought there bilinearly."""
+    from tasks.core.matching.pyramid import mean_map
+
+    return mean_map(maps, maps[0].shape)
+
+
 Scorer = Callable[[Query], Scores]
 JointScorer = Callable[[Query], list[Scores]]
 
@@ -70,6 +77,8 @@ class Training:
         keys: digests of their contents (N,); their positions, if none are given.
         index: exact index of the embeddings; built when it is needed, if none is given.
         device: of torch, where products are computed.
+        anomaly_map: brings pixel scores as in `Scores.maps` to the anomaly map; the mean at the finest of
+            their grids, if nothing else is given.
     """
 
     embeddings: NDArray[np.float32]
@@ -78,6 +87,7 @@ class Training:
     keys: Sequence[str] = ()
     index: faiss.Index | None = None
     device: str = "cpu"
+    anomaly_map: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] = combined
 
     def __post_init__(self) -> None:
         """Check that there is an image."""
@@ -112,14 +122,23 @@ class Training:
             raise ValueError(f"image {query.key!r} is held out: there is no other training image")
         return others
 
-    def nearest(self, query: Query, k: int) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """Squared distances and positions of the k images nearest to a query; of all, if there are fewer."""
-        from tasks.core.matching.retrieval import nearest
+    def nearest(
+        self, query: Query, k: int, *, cosine: bool = False
+    ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distances and positions of the k images nearest to a query; of all, if there are fewer.
+
+        With `cosine` embeddings are brought to length 1 first.
+        """
+        from tasks.core.matching.retrieval import nearest, unit
 
         others = self.others(query)
         left_out = len(self) - len(others)
         wanted = min(k, len(others))
-        squared, positions = nearest(self._index, query.embedding[None], wanted + left_out)
+        if not wanted:
+            return np.empty(0), np.empty(0, np.int64)
+        asked = query.embedding[None]
+        index, asked = (self._unit_index, unit(asked)) if cosine else (self._index, asked)
+        squared, positions = nearest(index, asked, wanted + left_out)
         kept = np.isin(positions[0], others)
         return squared[0][kept][:wanted], positions[0][kept][:wanted]
 
@@ -136,6 +155,12 @@ class Training:
         from tasks.core.matching.retrieval import build_index
 
         return build_index(self.embeddings) if self.index is None else self.index
+
+    @cached_property
+    def _unit_index(self) -> faiss.Index:
+        from tasks.core.matching.retrieval import build_index, unit
+
+        return build_index(unit(self.embeddings))
 
 
 class Correspondence(Protocol):
@@ -157,6 +182,17 @@ class Correspondence(Protocol):
     @property
     def competitors(self) -> str:
         """Which training images these are, in words."""
+
+    @property
+    def window(self) -> int:
+        """How many cells away a patch may lie that competes; 0 where all of an image's do."""
+
+    @property
+    def measure(self) -> str:
+        """What is least at the best match, in words."""
+
+    def measured(self, squared: float) -> float:
+        """The same, given the squared distance of patch vectors as they are matched."""
 
 
 @dataclass(frozen=True)
@@ -197,6 +233,11 @@ class Method(Settings):
         return 0
 
     @property
+    def image_reads(self) -> tuple[int, ...]:
+        """Strides of the levels that the image score alone takes; none where embeddings are enough."""
+        return ()
+
+    @property
     def gallery_reads(self) -> tuple[int, ...]:
         """Strides of the levels of training images that scoring reads."""
         return ()
@@ -210,6 +251,10 @@ class Method(Settings):
     def members(self) -> tuple[Method, ...]:
         """The methods that are fitted and score for this one: itself, or those of an ensemble."""
         return (self,)
+
+    def nearest(self, query: Query, training: Training) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distances and positions of the training images that it names with a score."""
+        return training.nearest(query, self.neighbor_count)
 
     def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:  # noqa: ARG002
         """The method with what its settings leave open settled.
@@ -263,7 +308,7 @@ class Method(Settings):
 
     def description(self) -> dict[str, Any]:
         """All that determines a settled method's state and scores, given features and training images."""
-        return {"version": 2, "method": self.name} | self.values()
+        return {"version": 2, "method": self.name} | self.keyed()
 
 
 @dataclass(frozen=True)

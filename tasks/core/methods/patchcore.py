@@ -93,15 +93,12 @@ class PatchCore(Method):
     def _patches(self, pyramid: Pyramid) -> tuple[NDArray[np.float32], tuple[int, int]]:
         """Patches (H·W, dimension), and the grid (H, W) of the finest level."""
         import torch
-        from torch.nn.functional import adaptive_avg_pool1d, avg_pool2d
+        from torch.nn.functional import adaptive_avg_pool1d
 
+        from tasks.core.matching.preparation import averaged
         from tasks.core.matching.pyramid import concatenate
 
-        levels = []
-        for level in pyramid:
-            planes = torch.from_numpy(np.asarray(level, np.float32)).permute(2, 0, 1)
-            averaged = avg_pool2d(planes[None], 3, stride=1, padding=1, count_include_pad=False)[0]
-            levels.append(averaged.permute(1, 2, 0))
+        levels = [averaged(torch.from_numpy(np.asarray(level, np.float32)), 3) for level in pyramid]
         height, width, _ = levels[0].shape
         joined = concatenate([adaptive_avg_pool1d(level, self.dimension) for level in levels], "bilinear")
         return adaptive_avg_pool1d(joined, self.dimension).flatten(0, 1).numpy(), (height, width)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.methods.descendants import RAD, AnomalyDINO
 from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.interface import Method
 from tasks.core.methods.neighbors import DN2, NearestNeighbor
@@ -18,7 +19,8 @@ from tasks.core.methods.spade import Spade
 from tasks.core.settings import listed, make, suggestion
 
 METHODS: dict[str, type[Method]] = {
-    kind.name: kind for kind in (Spade, DN2, NearestNeighbor, OneClassSVM, PaDiM, PatchCore, Ensemble)
+    kind.name: kind
+    for kind in (Spade, RAD, AnomalyDINO, DN2, NearestNeighbor, OneClassSVM, PaDiM, PatchCore, Ensemble)
 }
 Given = Mapping[str, Mapping[str, Any]]
 

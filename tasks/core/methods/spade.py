@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.errors import ConfigurationError
-from tasks.core.methods.common import check_strides
-from tasks.core.methods.interface import JointScorer, Method, Pyramid, Query, Scorer, Scores, State, Training
-from tasks.core.settings import listed, setting
+from tasks.core.methods.interface import JointScorer, Pyramid, Query, Scorer, State, Training
+from tasks.core.methods.spade_settings import SpadeSettings
 
 if TYPE_CHECKING:
     from tasks.core.matching.matching import Matching
-
-Fusion = Literal["concatenate", "average"]
-Upsampling = Literal["bilinear", "nearest"]
-Distance = Literal["squared", "euclidean"]
-Gallery = Literal["nearest", "random"]
+    from tasks.core.matching.preparation import Preparation
 
 
 @dataclass(frozen=True)
-class Spade(Method):
+class Spade(SpadeSettings):
     """Sub-image anomaly detection with deep pyramid correspondences; the defaults are the paper's.
 
     Cohen and Hoshen, arXiv 2005.02357v3. With the K training images whose embeddings are nearest, the image
@@ -36,44 +30,16 @@ class Spade(Method):
     name: ClassVar[str] = "spade"
     learns: ClassVar[bool] = False
     joint: ClassVar[bool] = True
-    gallery: Gallery = setting(
-        "nearest",
-        "whose patches compete: training images nearest to the test image (section 3.1), or random ones",
-        choices=get_args(Gallery),
-        stated=True,
-    )
-    gallery_seed: int = setting(0, "of a random gallery", low=0)
-    levels: tuple[int, ...] = setting(
-        (), "strides of the levels that are matched, finest first; by default all that the network has"
-    )
-    fusion: Fusion = setting(
-        "concatenate", "concatenate: all levels are matched at once; average: each on its own",
-        choices=get_args(Fusion), stated=True,
-    )  # fmt: skip
-    upsampling: Upsampling = setting(
-        "bilinear",
-        "how coarse levels reach the finest grid when they are concatenated",
-        choices=get_args(Upsampling),
-    )
-    distance: Distance = setting(
-        "squared", "of patches: squared, or its root, euclidean", choices=get_args(Distance), stated=True
-    )
-    kappa: int = setting(
-        1, "nearest gallery patches averaged in a pixel score (equation 3)", low=1, stated=True
-    )
-    k_image: int = setting(50, "nearest training images averaged in the image score (equation 2)", low=1)
-    k_gallery: int = setting(50, "training images whose patches form the gallery", low=1)
-
-    def __post_init__(self) -> None:
-        """Check each setting; the levels become ascending."""
-        super().__post_init__()
-        check_strides(self.levels)
-        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
 
     @property
     def reads(self) -> tuple[int, ...]:
         """The levels that are matched."""
         return self.levels
+
+    @property
+    def image_reads(self) -> tuple[int, ...]:
+        """The same, where the image score is one of patches."""
+        return () if self.image_rule == "embedding" else self.levels
 
     @property
     def gallery_reads(self) -> tuple[int, ...]:
@@ -82,7 +48,7 @@ class Spade(Method):
 
     @property
     def depends_on_neighbors_alone(self) -> bool:
-        """Unless the gallery is drawn from all training images."""
+        """Unless the gallery is drawn from all training images, or is all of them."""
         return self.gallery == "nearest"
 
     @property
@@ -93,27 +59,14 @@ class Spade(Method):
     @property
     def neighbor_count(self) -> int:
         """Those of the image score and those of the gallery."""
-        return max(self.k_image, self.k_gallery)
+        return max(
+            self.k_image if self.image_rule == "embedding" else 0,
+            self.k_gallery if self.gallery != "all" else 0,
+        )
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:
-        """The method with its levels, and with K at most the number of training images.
-
-        Raises:
-            ConfigurationError: the network has no such level, or one image has fewer patches than kappa.
-        """
-        levels = self.levels or tuple(grids)
-        for level in levels:
-            if level not in grids:
-                raise ConfigurationError(f"level is {level!r}: the network has {listed(list(grids))}")
-        patches = grids[levels[-1 if self.fusion == "average" else 0]] ** 2
-        if self.kappa > patches:
-            raise ConfigurationError(f"kappa is {self.kappa!r}: it is a whole number, from 1 to {patches}")
-        k_image, k_gallery = (min(k, images or k) for k in (self.k_image, self.k_gallery))
-        return replace(self, levels=levels, k_image=k_image, k_gallery=k_gallery)
-
-    def description(self) -> dict[str, Any]:
-        """All that determines the scores; the seed of a random gallery, where there is one."""
-        return super().description() | {"gallery_seed": self.gallery_seed * (self.gallery == "random")}
+    def nearest(self, query: Query, training: Training) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """Squared distances and positions of these, by embeddings as they are compared."""
+        return training.nearest(query, self.neighbor_count, cosine=self.retrieval == "cosine")
 
     def fit(self, training: Training) -> State:  # noqa: ARG002 (images are compared as they are)
         """Learn nothing: the training images are the gallery."""
@@ -121,11 +74,15 @@ class Spade(Method):
 
     def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (there is none)
         """Retrieve, and match with the gallery."""
+        from tasks.core.methods.retrieve_and_match import score_together
+
         return lambda query: score_together([self], query, training)[0]
 
     def image_scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (there is none)
-        """Retrieve."""
-        return lambda query: _retrieved(self, *training.nearest(query, self.neighbor_count))
+        """Retrieve, and match where the image score is one of patches."""
+        from tasks.core.methods.retrieve_and_match import score_image
+
+        return lambda query: score_image(self, query, training)
 
     @classmethod
     def joint_scorer(
@@ -135,28 +92,58 @@ class Spade(Method):
         training: Training,
     ) -> JointScorer:
         """Retrieve once, and read each gallery once."""
+        from tasks.core.methods.retrieve_and_match import score_together
+
         return lambda query: score_together(methods, query, training)
 
     def compared(self, query: Query, training: Training, neighbors: Sequence[int]) -> Sequence[int]:
         """Positions of the training images whose patches compete, given the nearest ones."""
         if self.gallery == "nearest":
             return neighbors[: self.k_gallery]
-        return _random(self, query, training)[: self.k_gallery]
+        if self.gallery == "all":
+            return [int(position) for position in training.others(query)]
+        return self.drawn(query, training)[: self.k_gallery]
+
+    def drawn(self, query: Query, training: Training) -> list[int]:
+        """Positions of the training images in the order of a random gallery."""
+        from tasks.core.matching.retrieval import random_order
+
+        others = training.others(query).tolist()
+        order = random_order([training.key(position) for position in others], query.key, self.gallery_seed)
+        return [others[place] for place in order]
 
     @property
     def competitors(self) -> str:
         """Which training images these are, in words."""
+        if self.gallery == "all":
+            return "all training images"
         return f"{self.k_gallery} {self.gallery} training images"
+
+    @property
+    def measure(self) -> str:
+        """The distance, in words; the root is not taken where single patches are compared."""
+        return "1 - cosine" if self.distance == "cosine" else "squared distance"
+
+    def measured(self, squared: float) -> float:
+        """1 - cosine is half the squared distance of vectors of length 1."""
+        return squared / 2 if self.distance == "cosine" else squared
 
     def grids(self, pyramid: Pyramid) -> list[NDArray[np.float32]]:
         """Patch vectors (H, W, C) as they are matched, of the matched levels: one grid, or one a level."""
         from tasks.core.matching.correspondence import matched_grids
 
-        return matched_grids(pyramid, self.fusion, self.upsampling)
+        return matched_grids(pyramid, self.fusion, self.upsampling, self.preparation)
 
     def grid_levels(self) -> list[tuple[int, ...]]:
         """The strides of the levels in each grid."""
         return [self.levels] if self.fusion == "concatenate" else [(level,) for level in self.levels]
+
+    @property
+    def preparation(self) -> Preparation:
+        """What is done to levels first."""
+        from tasks.core.matching.preparation import Preparation
+
+        return Preparation(self.average, self.normalization == "levels", self.distance == "cosine")
 
     def matching(self, strides: Sequence[int]) -> Matching:
         """How pyramids with levels at `strides` are matched."""
@@ -168,46 +155,6 @@ class Spade(Method):
             upsampling=self.upsampling,
             kappa=self.kappa,
             images=self.k_gallery,
+            preparation=self.preparation,
+            window=self.window,
         )
-
-
-def score_together(methods: Sequence[Spade], query: Query, training: Training) -> list[Scores]:
-    """Scores of one image under several settings, nothing computed twice.
-
-    The query and the training images have the levels of all the methods, at `training.strides`. An image's
-    gallery is read once an order, and each search serves every K and kappa.
-    """
-    from tasks.core.matching.matching import match_each, patch_scores
-
-    strides = training.strides
-    squared, near = training.nearest(query, max(method.neighbor_count for method in methods))
-    matches: dict[Spade, list[NDArray[np.float32]]] = {}
-    for rule in dict.fromkeys((method.gallery, method.gallery_seed) for method in methods):
-        group = [method for method in methods if (method.gallery, method.gallery_seed) == rule]
-        order = near if rule[0] == "nearest" else _random(group[0], query, training)
-        images = order[: max(method.k_gallery for method in group)]
-        gallery = (training.pyramid(int(position)) for position in images)
-        matchings = [method.matching(strides) for method in group]
-        found = match_each(query.pyramid, gallery, matchings, device=training.device)
-        matches |= zip(group, found, strict=True)
-    return [
-        _retrieved(method, squared, near)._replace(
-            maps=[patch_scores(each, method.distance) for each in matches[method]]
-        )
-        for method in methods
-    ]
-
-
-def _retrieved(method: Spade, squared: NDArray[np.float64], positions: NDArray[np.int64]) -> Scores:
-    """The image score and the neighbours, given at least as many, nearest first."""
-    count = method.neighbor_count
-    image = float(squared[: method.k_image].mean())
-    return Scores(image, (), positions[:count].tolist(), squared[:count].tolist())
-
-
-def _random(method: Spade, query: Query, training: Training) -> list[int]:
-    from tasks.core.matching.retrieval import random_order
-
-    others = training.others(query).tolist()
-    order = random_order([training.key(position) for position in others], query.key, method.gallery_seed)
-    return [others[place] for place in order]

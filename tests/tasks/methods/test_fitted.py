@@ -15,8 +15,8 @@ from storage.computed.scores import Scores
 from storage.store.segments import Segments
 from tasks.core.methods.interface import Method, Query, Training
 from tasks.core.methods.padim import PaDiM
+from tasks.core.methods.retrieve_and_match import score_together as score_as_it_is
 from tasks.core.methods.spade import Spade
-from tasks.core.methods.spade import score_together as score_as_it_is
 from tasks.job import Part
 from tasks.methods import fitted
 from tasks.methods.fitted import FeatureScoring, score_jointly
@@ -36,7 +36,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[tuple[str, str]]:
         counts.update((method.label, query.key) for method in methods)
         return score_as_it_is(methods, query, training)
 
-    monkeypatch.setattr("tasks.core.methods.spade.score_together", counted)
+    monkeypatch.setattr("tasks.core.methods.retrieve_and_match.score_together", counted)
     return counts
 
 

@@ -11,6 +11,7 @@ from drawn_features import Sizes, draw_query, draw_training
 from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.methods.descendants import RAD, AnomalyDINO
 from tasks.core.methods.interface import Pyramid, Query, Training
 from tasks.core.methods.spade import Spade
 
@@ -34,42 +35,77 @@ def upsampled(level: NDArray[Any], height: int, width: int, upsampling: str) -> 
     return out
 
 
+def around(level: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
+    """Each vector as the mean of those around it that are inside."""
+    out, far = np.zeros_like(level), cells // 2
+    for i, j in product(range(level.shape[0]), range(level.shape[1])):
+        near = level[max(0, i - far) : i + far + 1, max(0, j - far) : j + far + 1]
+        out[i, j] = near.reshape(-1, level.shape[2]).mean(axis=0)
+    return out
+
+
 def plain_grids(method: Spade, pyramid: Pyramid) -> list[NDArray[np.float64]]:
     """Patch vectors as they are matched."""
     levels = [pyramid[list(SIZES).index(stride)].astype(np.float64) for stride in method.levels]
+    levels = [around(level, method.average) for level in levels]
+    if method.normalization == "levels":
+        levels = [level / np.linalg.norm(level, axis=2, keepdims=True) for level in levels]
     if method.fusion == "average":
         return levels
     height, width, _ = levels[0].shape
     return [np.concatenate([upsampled(each, height, width, method.upsampling) for each in levels], axis=2)]
 
 
+def plain_distances(
+    method: Spade, one: NDArray[np.float64], others: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """From a vector (C,) to others (P, C)."""
+    if method.distance == "cosine":
+        lengths = np.linalg.norm(one) * np.linalg.norm(others, axis=1)
+        return np.asarray(1 - others @ one / lengths)
+    squared = ((others - one) ** 2).sum(axis=1)
+    return np.asarray(np.sqrt(squared) if method.distance == "euclidean" else squared)
+
+
 def plain_maps(method: Spade, query: Pyramid, gallery: list[Pyramid]) -> list[NDArray[np.float64]]:
-    """Equation 3 at every position, by comparing every pair."""
+    """Equation 3 at every position, by comparing every pair that lies within the window."""
     maps = []
     offered = [plain_grids(method, image) for image in gallery]
     for number, grid in enumerate(plain_grids(method, query)):
-        patches = [patch for image in offered for row in image[number] for patch in row]
         out = np.zeros(grid.shape[:2])
+        cells = np.array(list(product(*map(range, out.shape))))
+        patches = np.stack([image[number].reshape(len(cells), -1) for image in offered])
         for place in product(*map(range, out.shape)):
-            squared = sorted(((grid[place] - patch) ** 2).sum() for patch in patches)[: method.kappa]
-            nearest = np.sqrt(squared) if method.distance == "euclidean" else squared
-            out[place] = np.mean(nearest)
+            within = abs(cells - place).max(axis=1) <= (method.window or np.inf)
+            near = patches[:, within].reshape(-1, patches.shape[2])
+            out[place] = np.sort(plain_distances(method, grid[place], near))[: method.kappa].mean()
         maps.append(out)
     return maps
 
 
-def plain_order(query: Query, training: Training, keys: list[str]) -> list[tuple[float, int]]:
+def plain_image(method: Spade, query: Pyramid, gallery: list[Pyramid], lowest: list[float]) -> float:
+    """The image score; the tests' anomaly map is the mean at the finest grid, of fewer than 100 pixels."""
+    if method.image_rule == "embedding":
+        return sum(lowest) / len(lowest)
+    window = 0 if method.image_rule == "unrestricted" else method.window
+    maps = plain_maps(replace(method, window=window), query, gallery)
+    height, width = maps[0].shape
+    finest = [upsampled(each[:, :, None], height, width, "bilinear")[:, :, 0] for each in maps]
+    return float(np.mean(finest, axis=0).max())
+
+
+def plain_order(method: Spade, query: Query, training: Training, keys: list[str]) -> list[tuple[float, int]]:
     """Squared distances and positions of the images it is compared with, nearest first."""
-    pairs = []
-    for position, other in enumerate(training.embeddings):
-        if not (query.held_out and keys[position] == query.key):
-            pairs.append(
-                (
-                    sum((float(a) - float(b)) ** 2 for a, b in zip(query.embedding, other, strict=True)),
-                    position,
-                )
-            )
-    return sorted(pairs)
+
+    def compared(vector: NDArray[np.float32]) -> NDArray[np.float64]:
+        values = vector.astype(np.float64)
+        return np.asarray(values / np.linalg.norm(values) if method.retrieval == "cosine" else values)
+
+    return sorted(
+        (float(((compared(query.embedding) - compared(other)) ** 2).sum()), position)
+        for position, other in enumerate(training.embeddings)
+        if not (query.held_out and keys[position] == query.key)
+    )
 
 
 def drawn_order(seed: int, query: Query, positions: list[int]) -> list[int]:
@@ -89,6 +125,17 @@ METHODS = [
     Spade(k_image=2, k_gallery=3, gallery="random", gallery_seed=5),
     Spade(k_image=50, k_gallery=50),
     Spade(k_image=50, k_gallery=50, gallery="random", fusion="average", levels=(8,)),
+    Spade(k_image=3, k_gallery=2, distance="cosine"),
+    Spade(k_image=3, k_gallery=2, distance="cosine", fusion="average", kappa=2, retrieval="cosine"),
+    Spade(k_image=3, k_gallery=4, average=3, image_rule="map"),
+    Spade(k_image=3, k_gallery=2, average=5, normalization="levels", upsampling="nearest"),
+    Spade(k_image=3, k_gallery=2, average=3, normalization="levels", distance="cosine", window=2),
+    Spade(k_image=2, k_gallery=3, window=1, kappa=4, image_rule="unrestricted", levels=(8, 16)),
+    Spade(k_image=2, k_gallery=3, window=1, fusion="average", image_rule="patches"),
+    Spade(k_image=2, window=40, gallery="all", image_rule="patches", distance="cosine", levels=(4,)),
+    Spade(k_image=2, k_gallery=3, window=2, gallery="random", image_rule="unrestricted"),
+    RAD(k_gallery=3),
+    AnomalyDINO(),
 ]
 
 
@@ -102,19 +149,22 @@ def test_scores_agree_with_plain_loops(method: Spade, held_out: bool) -> None:
     settled = method.settled(GRIDS)
     found = settled.scorer({}, training)(query)
 
-    order = plain_order(query, training, KEYS)
+    order = plain_order(settled, query, training, KEYS)
     assert len(order) == len(others) == (5 if held_out else 7)
-    lowest = [squared for squared, _ in order[: method.k_image]]
-    assert found.image == pytest.approx(sum(lowest) / len(lowest))
-    named = order[: max(method.k_image, method.k_gallery)]
+    named = order[: settled.neighbor_count]
     assert list(found.neighbors) == [position for _, position in named]
-    np.testing.assert_allclose(found.squared_distances, [squared for squared, _ in named])
+    np.testing.assert_allclose(found.squared_distances, [squared for squared, _ in named], rtol=1e-6)
 
     positions = [position for _, position in order]
     if method.gallery == "random":
         positions = drawn_order(method.gallery_seed, query, others)
-    gallery = [training.pyramid(position) for position in positions[: method.k_gallery]]
-    assert list(settled.compared(query, training, found.neighbors)) == positions[: method.k_gallery]
+    positions = sorted(positions) if method.gallery == "all" else positions[: method.k_gallery]
+    gallery = [training.pyramid(position) for position in positions]
+    assert list(settled.compared(query, training, found.neighbors)) == positions
+    lowest = [squared for squared, _ in order[: method.k_image]]
+    expected_image = plain_image(settled, query.pyramid, gallery, lowest)
+    assert found.image == pytest.approx(expected_image, rel=2e-4, abs=1e-4)
+    assert settled.image_scorer({}, training)(query) == found._replace(maps=())
     for values, expected in zip(found.maps, plain_maps(settled, query.pyramid, gallery), strict=True):
         assert values.dtype == np.float32
         np.testing.assert_allclose(values, expected, rtol=2e-4, atol=1e-4)
@@ -188,6 +238,14 @@ def test_what_is_left_open_is_settled_for_the_network_and_the_images() -> None:
         ({"kappa": 3137}, "kappa is 3137: it is a whole number, from 1 to 3136"),
         ({"kappa": 197, "fusion": "average"}, "from 1 to 196"),
         ({"kappa": 785, "levels": (8, 16)}, "from 1 to 784"),
+        ({"kappa": 5, "window": 1}, "from 1 to 4 of a window in a corner"),
+        ({"average": 2}, "average is 2: it is an odd number of cells, as 3"),
+        ({"window": -1}, "window is -1"),
+        ({"normalization": "levels", "distance": "cosine", "fusion": "average"}, "drop the setting"),
+        ({"normalization": "levels", "distance": "cosine", "levels": (8,)}, "normalised already"),
+        ({"image_rule": "unrestricted"}, "without a window that is the map: name image_rule map"),
+        ({"image_rule": "max"}, "it is one of embedding, map, unrestricted, patches"),
+        ({"foreground": "component"}, "it is found on one level: name one of 4, 8, 16"),
     ],
 )
 def test_a_wrong_setting_is_named_with_its_value_and_the_remedy(wrong: dict[str, Any], message: str) -> None:
@@ -201,6 +259,24 @@ def test_the_defaults_are_the_papers() -> None:
     assert (method.gallery, method.fusion, method.distance) == ("nearest", "concatenate", "squared")
 
 
+def test_a_setting_that_came_later_leaves_keys_as_they_were() -> None:
+    """Scores that were stored before are found by the description they had."""
+    assert Spade().settled(GRIDS).description() == {
+        "version": 2, "method": "spade", "gallery": "nearest", "gallery_seed": 0, "levels": (4, 8, 16),
+        "fusion": "concatenate", "upsampling": "bilinear", "distance": "squared", "kappa": 1,
+        "k_image": 50, "k_gallery": 50,
+    }  # fmt: skip
+    changes: list[dict[str, Any]] = [{"window": 2}, {"average": 3}, {"retrieval": "cosine"}]
+    for change in changes:
+        assert Spade(**change).description() == Spade().description() | change
+
+
+def test_a_k_that_no_image_score_takes_is_no_part_of_keys() -> None:
+    assert RAD(k_image=3).description() == RAD().description()
+    assert RAD(k_image=3).neighbor_count == RAD().k_gallery == 150
+    assert AnomalyDINO().neighbor_count == 0
+
+
 def test_the_seed_of_the_gallery_counts_only_where_it_is_random() -> None:
     assert Spade(gallery_seed=3).description() == Spade().description()
     drawn = [Spade(gallery="random", gallery_seed=seed).description() for seed in (0, 3)]
@@ -210,4 +286,5 @@ def test_the_seed_of_the_gallery_counts_only_where_it_is_random() -> None:
 
 def test_a_random_gallery_can_be_fitted_to_other_images_only() -> None:
     assert Spade().depends_on_neighbors_alone
+    assert not AnomalyDINO().depends_on_neighbors_alone
     assert not Spade(gallery="random").depends_on_neighbors_alone
