@@ -29,12 +29,17 @@ LABELS = tuple(
     for text in (
         SPADE,
         "spade(gallery='random', fusion='average', k_image=3, k_gallery=2)",
+        "spade(levels=(8, 16), average=3, normalization='levels', window=2, image_rule='patches')",
+        "rad(k_gallery=2, image_rule='unrestricted')",
+        "anomalydino",
+        "anomalydino(levels=(16,), foreground='component')",
         "dn2",
         "nearest_neighbor(limit=300)",
         "one_class_svm(limit=100)",
         "padim(levels=(8, 16), dimensions=5)",
         "patchcore(dimension=16, projection=8)",
         f"ensemble(methods=('dn2', '{SPADE}', 'patchcore(dimension=16, projection=8)'))",
+        "ensemble(methods=('spade(window=3)', 'spade(average=3)'), scale='median')",
         "ensemble(methods=('padim(levels=(8, 16), dimensions=5)', 'dn2'), rule='ranks')",
     )
 )

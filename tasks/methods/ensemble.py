@@ -13,7 +13,7 @@ import numpy as np
 from storage.computed.scores import ImageScore
 from storage.errors import DatasetError
 from storage.store.store import digest
-from tasks.core.methods.ensemble import Ensemble, Scale, held_out, mean_normalized, mean_rank
+from tasks.core.methods.ensemble import Ensemble, Scale, Unit, held_out, mean_normalized, mean_rank
 from tasks.core.metrics.ranking import map_score
 from tasks.job import Part, Stage
 from tasks.methods.fitted import FeatureScoring, record_scores
@@ -49,6 +49,7 @@ class EnsembleScoring(Scoring):
             "seed": self.method.seed,
             "scores": [member.key for member in self.members],
         }
+        description |= {name: value for name, value in self.method.keyed().items() if name == "scale"}
         if self.method.rule == "ranks":
             description["test"] = digest(sorted(self.part.test))
         return description
@@ -115,7 +116,8 @@ class EnsembleScoring(Scoring):
         """Of each method the scale of its image scores, and of its maps if it has any."""
         try:
             calibration = _calibration(self.part, self.method.seed)
-            return [_scale(FeatureScoring(calibration, method)) for method in self.method.members]
+            members = [FeatureScoring(calibration, method) for method in self.method.members]
+            return [_scale(member, self.method.scale) for member in members]
         except ValueError as error:
             raise DatasetError(f"{self.method.label}: {error}") from error
 
@@ -156,13 +158,13 @@ def _calibration(part: Part, seed: int) -> Part:
     return part.held_out({key for key, out in zip(keys, held_out(len(keys), seed), strict=True) if out})
 
 
-def _scale(calibration: FeatureScoring) -> tuple[Scale, Scale | None]:
+def _scale(calibration: FeatureScoring, unit: Unit) -> tuple[Scale, Scale | None]:
     calibration.score()
     scores, keys = calibration.scores, calibration.part.test
     records = [scores.read(key) for key in keys]
     return (
-        Scale.of([np.array([record.score_embedding for record in records])]),
-        None if records[0].score_map is None else Scale.of(scores.anomaly_map(key) for key in keys),
+        Scale.of([np.array([record.score_embedding for record in records])], unit),
+        None if records[0].score_map is None else Scale.of(map(scores.anomaly_map, keys), unit),
     )
 
 

@@ -60,6 +60,9 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "SPADE-pytorch": {**_PAPER, "fusion": "average", "distance": "euclidean", "metric_resolution": 224},
     "SPADE-fast": {**_PAPER, "fusion": "average", "metric_resolution": 224},
 }
+_LATER: Mapping[str, Any] = {  # settings that the table of a run may not have yet
+    name: declared.absent[0] for name, declared, _ in declarations(Spade) if declared.absent
+}
 _OF_SPADE = {name for name, _, _ in declarations(Spade)}
 _CAMPUS_SETTINGS = {"protocol": "full256", "train_number": 5000, "test_step": 5}
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the method, in tables 6 and 7
@@ -130,7 +133,7 @@ def other_settings(figure: Figure, run: Mapping[str, Any]) -> list[str]:
 
     A run by another method has no settings of SPADE: they are null.
     """
-    given = {**json.loads(run.get("layout") or "{}"), **run}
+    given = {**_LATER, **json.loads(run.get("layout") or "{}"), **run}
     without = {"k_gallery" if figure.metric == "image_rocauc" else "k_image"}
     found = []
     if given["gallery"] is None:

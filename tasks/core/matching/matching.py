@@ -42,13 +42,25 @@ class _Part(NamedTuple):
     window: int
 
     def prepared(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        return self.preparation.apply([pyramid[number] for number in self.levels], self.upsampling)
+        """The levels that are searched, float32, of a pyramid as it is stored."""
+        levels = [pyramid[number].float() for number in self.levels]
+        return self.preparation.apply(levels, self.upsampling)
 
-    def search(self, levels: Sequence[Tensor], kappa: int) -> _Search:
-        """What finds the nearest patches of these levels, as prepared."""
-        if self.window:
-            return WindowedSearch(levels, self.upsampling, kappa, self.window)
-        return _search(levels, self.upsampling, kappa)
+    def offered(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
+        """The same for a search, which may read a level as it is stored."""
+        if self.window and len(self.levels) == 1 and self.preparation.average == 1:
+            (number,) = self.levels
+            if pyramid[number].dtype == torch.float16:
+                return [pyramid[number]]
+        return self.prepared(pyramid)
+
+    def search(self, query: Sequence[Tensor], kappa: int) -> _Search:
+        """What finds the nearest patches of a query."""
+        levels = self.prepared(query)
+        if not self.window:
+            return _search(levels, self.upsampling, kappa)
+        unit = self.preparation.unit_levels or self.preparation.unit_patches
+        return WindowedSearch(levels, self.upsampling, kappa, self.window, unit=unit)
 
 
 @dataclass(frozen=True)
@@ -120,7 +132,7 @@ def match_each(
     """
 
     def tensors(pyramid: Pyramid) -> list[Tensor]:
-        return [torch.from_numpy(np.asarray(level)).to(device).float() for level in pyramid]
+        return [torch.from_numpy(np.asarray(level)).to(device) for level in pyramid]
 
     shapes = [np.shape(level) for level in query]
     kappas: dict[_Part, int] = {}
@@ -138,7 +150,7 @@ def match_each(
             kappas[part] = max(matching.kappa, kappas.get(part, 0))
             counts.setdefault(part, set()).add(matching.images)
     levels = tensors(query)
-    searches = {part: part.search(part.prepared(levels), kappa) for part, kappa in kappas.items()}
+    searches = {part: part.search(levels, kappa) for part, kappa in kappas.items()}
     found: dict[tuple[_Part, int], NDArray[np.float32]] = {}
     offered = 0
     for offered, pyramid in enumerate(gallery, start=1):
@@ -147,13 +159,9 @@ def match_each(
                 f"image {offered} of the gallery has levels of other shapes than the query's {shapes}"
             )
         levels = tensors(pyramid)
-        prepared: dict[_Part, list[Tensor]] = {}  # the same for every window
         for part, search in searches.items():
             if offered <= max(counts[part]):
-                anywhere = part._replace(window=0)
-                if anywhere not in prepared:
-                    prepared[anywhere] = part.prepared(levels)
-                search.offer(prepared[anywhere])
+                search.offer(part.offered(levels))
             if offered in counts[part]:
                 found[part, offered] = search.squared().copy()
     if not offered:

@@ -17,6 +17,7 @@ from tasks.core.settings import setting
 
 HELD_OUT = 0.2
 Rule = Literal["scores", "ranks"]
+Unit = Literal["deviation", "median"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,13 @@ class Ensemble(Method):
         choices=get_args(Rule),
     )
     seed: int = setting(0, "of the draw of the training images that are held out for the scales", low=0)
+    scale: Unit = setting(
+        "deviation",
+        "of scores and maps, by those of held-out normal images: deviations above their mean, or divided by "
+        "their median",
+        choices=get_args(Unit),
+        later=True,
+    )
 
     def __post_init__(self) -> None:
         """Check the settings and the methods."""
@@ -77,18 +85,38 @@ class Ensemble(Method):
 
 @dataclass(frozen=True)
 class Scale:
-    """Mean and standard deviation of a method's scores of normal images that it was not fitted on.
+    """Zero and unit of a scale, given by a method's scores of normal images that it was not fitted on.
 
     Scores of the images it was fitted on would be too low, and scores of test images are not to be seen: a
     method is fitted once more, without the images of `held_out`, and scores those.
     """
 
-    mean: float
-    deviation: float
+    zero: float
+    unit: float
 
     @classmethod
-    def of(cls, parts: Iterable[NDArray[Any]]) -> Scale:
-        """The scale of image scores or maps, given in parts of any shape.
+    def of(cls, parts: Iterable[NDArray[Any]], unit: Unit = "deviation") -> Scale:
+        """The scale of image scores, or of maps, in parts of any shape."""
+        return cls.by_deviation(parts) if unit == "deviation" else cls.by_median(parts)
+
+    @classmethod
+    def by_median(cls, parts: Iterable[NDArray[Any]]) -> Scale:
+        """The median as the unit: that of the medians of the parts, one of which is in memory at a time.
+
+        Raises:
+            ValueError: it is not above 0.
+        """
+        medians = [float(np.median(part)) for part in parts]
+        unit = float(np.median(medians)) if medians else 0.0
+        if not unit > 0:
+            raise ValueError(
+                f"the median of scores of held-out images is {unit:g}: name scale='deviation' instead"
+            )
+        return cls(0.0, unit)
+
+    @classmethod
+    def by_deviation(cls, parts: Iterable[NDArray[Any]]) -> Scale:
+        """Their mean as zero, their standard deviation as the unit.
 
         Raises:
             ValueError: fewer than two scores, or all alike.
@@ -107,8 +135,8 @@ class Scale:
         return cls((shift or 0) + total / count, deviation)
 
     def apply(self, scores: NDArray[Any]) -> NDArray[Any]:
-        """Scores of any shape in deviations above the mean, in their own dtype."""
-        return np.asarray((scores - self.mean) / self.deviation, scores.dtype)
+        """Scores of any shape on the scale, in their own dtype."""
+        return np.asarray((scores - self.zero) / self.unit, scores.dtype)
 
 
 def held_out(count: int, seed: int, share: float = HELD_OUT) -> NDArray[np.bool_]:

@@ -22,6 +22,7 @@ SPADE = spade().label
 MEMBERS = (SPADE, "padim(dimensions=6)", "dn2")
 BY_SCORES = f"ensemble(methods={MEMBERS})"
 BY_RANKS = f"ensemble(methods={MEMBERS}, rule='ranks')"
+BY_MEDIANS = f"ensemble(methods={MEMBERS}, scale='median')"
 WITHOUT_MAPS = "ensemble(methods=('dn2', 'dn2(k=1)'))"
 
 
@@ -38,7 +39,7 @@ def finished(
 ) -> Results:
     """A run of ensembles before their methods, which then find their scores."""
     store = tmp_path_factory.mktemp("finished") / "store"
-    methods = [BY_SCORES, BY_RANKS, WITHOUT_MAPS, *MEMBERS]
+    methods = [BY_SCORES, BY_RANKS, BY_MEDIANS, WITHOUT_MAPS, *MEMBERS]
     evaluate(str(dataset), str(store), settings(), run_id="all", methods=methods)
     return Results(store)
 
@@ -66,15 +67,27 @@ def test_scores_and_maps_are_means_on_the_scale_of_images_moved_out_of_training(
     found = ours[ours["method"] == BY_SCORES].set_index("image_id")["score_embedding"]
     np.testing.assert_allclose(found.to_numpy(dtype=float), pd.concat(expected, axis=1).mean(axis=1))
 
+    divided = []
+    for method in MEMBERS:
+        normal = held[held["method"] == method]["score_embedding"].to_numpy(dtype=float)
+        scores = ours[ours["method"] == method].set_index("image_id")["score_embedding"].astype(float)
+        divided.append(scores / np.median(normal))
+    by_medians = ours[ours["method"] == BY_MEDIANS].set_index("image_id")["score_embedding"]
+    np.testing.assert_allclose(by_medians.to_numpy(dtype=float), pd.concat(divided, axis=1).mean(axis=1))
+
     for image_id in found.index:
-        maps = []
+        maps, by_medians = [], []
         for method in MEMBERS[:2]:
             ids = held[held["method"] == method]["image_id"]
             normal = np.stack([other.anomaly_map("moved", each, method) for each in ids]).astype(float)
-            maps.append((finished.anomaly_map("all", image_id, method) - normal.mean()) / normal.std(ddof=1))
+            own = finished.anomaly_map("all", image_id, method)
+            maps.append((own - normal.mean()) / normal.std(ddof=1))
+            by_medians.append(own / np.median([np.median(each) for each in normal]))
         joined = finished.anomaly_map("all", image_id, BY_SCORES)
         np.testing.assert_allclose(joined, np.mean(maps, axis=0), rtol=1e-4, atol=1e-5)
         np.testing.assert_array_equal(joined, finished.anomaly_map("all", image_id, BY_RANKS))
+        divided_map = finished.anomaly_map("all", image_id, BY_MEDIANS)
+        np.testing.assert_allclose(divided_map, np.mean(by_medians, axis=0), rtol=1e-4, atol=1e-5)
 
 
 def test_ranks_are_means_of_ranks_among_the_test_images(finished: Results) -> None:

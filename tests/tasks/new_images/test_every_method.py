@@ -25,6 +25,8 @@ SPADE = "spade(k_image=3, k_gallery=2)"
 LABELS = (
     SPADE,
     "spade(gallery='random', k_image=3, k_gallery=2)",
+    "rad(k_gallery=3, image_rule='unrestricted')",
+    "anomalydino",
     "dn2",
     "nearest_neighbor(limit=300)",
     "one_class_svm(limit=100)",
@@ -125,8 +127,7 @@ def test_an_ensemble_joins_what_its_methods_say_of_held_out_images(folder: Path)
     scales = [image for image, _ in scoring._scales]
     for place, value in enumerate(joined):
         parts = [
-            (scores[place] - scale.mean) / scale.deviation
-            for scores, scale in zip(members, scales, strict=True)
+            (scores[place] - scale.zero) / scale.unit for scores, scale in zip(members, scales, strict=True)
         ]
         assert value == pytest.approx(sum(parts) / len(parts), rel=1e-12)
 

@@ -28,6 +28,12 @@ RUN: dict[str, Any] = {
     "kappa": 1,
     "fusion": "concatenate",
     "distance": "squared",
+    "average": 1,
+    "normalization": "none",
+    "window": 0,
+    "image_rule": "embedding",
+    "retrieval": "euclidean",
+    "foreground": "all",
     "sigma": 4.0,
     "metric_resolution": 256,
 }

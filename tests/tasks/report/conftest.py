@@ -22,6 +22,8 @@ SMALL = {  # of each method the settings that are tried; one that is not here is
         "spade(gallery='random', k_image=3, k_gallery=2)",
         "spade(fusion='average', k_gallery=2)",
     ),
+    "rad": ("rad(k_gallery=2)",),
+    "anomalydino": ("anomalydino(average=3, image_rule='map')",),
     "nearest_neighbor": ("nearest_neighbor(limit=300)",),
     "one_class_svm": ("one_class_svm(limit=100)",),
     "padim": (PADIM,),

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.core.matching.matching import Matching, match_each
+from tasks.core.matching.preparation import Preparation
 from tasks.core.matching.window import fewest_candidates
 
 
@@ -37,6 +38,21 @@ def test_any_window_on_any_grid_agrees_with_plain_loops(
             if abs(r - i) <= window and abs(c - j) <= window
         )
         np.testing.assert_allclose(found[i, j], distances[:kappa], rtol=1e-4)
+
+
+@pytest.mark.parametrize("unit", [False, True])
+def test_a_level_in_half_precision_is_read_as_it_is_stored(unit: bool) -> None:
+    rng = np.random.default_rng(1)
+    query, *gallery = [rng.normal(size=(16, 9, 40)).astype(np.float16) for _ in range(3)]
+    for level in gallery:
+        level[0, :2] = np.array([[0], [6e-8]])  # nothing, and the smallest number there is
+        level[1, 0], level[2, 3, 0] = 65504, -65504
+    matching = Matching((0,), kappa=2, window=2, preparation=Preparation(unit_patches=unit))
+    halves, singles = (
+        match_each([query.astype(kind)], [[level.astype(kind)] for level in gallery], [matching])[0][0]
+        for kind in (np.float16, np.float32)
+    )
+    np.testing.assert_allclose(halves, singles, rtol=1e-5)
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])

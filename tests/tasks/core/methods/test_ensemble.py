@@ -18,19 +18,28 @@ def test_a_scale_of_parts_is_that_of_the_whole(values: list[float], offset: floa
     if scores.std() < 1e-3:
         return
     scale = Scale.of(np.array_split(scores, parts))
-    assert scale.mean == pytest.approx(scores.mean(), rel=1e-9, abs=1e-9)
-    assert scale.deviation == pytest.approx(scores.std(ddof=1), rel=1e-6)
+    assert scale.zero == pytest.approx(scores.mean(), rel=1e-9, abs=1e-9)
+    assert scale.unit == pytest.approx(scores.std(ddof=1), rel=1e-6)
     np.testing.assert_allclose(scale.apply(scores).std(ddof=1), 1, rtol=1e-6)
 
 
 def test_maps_keep_their_shape_and_dtype() -> None:
     maps = [np.arange(6, dtype=np.float32).reshape(2, 3), np.arange(6, 12, dtype=np.float32).reshape(2, 3)]
     scale = Scale.of(maps)
-    assert scale.mean == 5.5
-    assert scale.deviation == pytest.approx(13**0.5)
+    assert scale.zero == 5.5
+    assert scale.unit == pytest.approx(13**0.5)
     joined = mean_normalized([maps[0], 10 * maps[0]], [Scale(0, 1), Scale(10, 10)])
     assert joined.dtype == np.float32
     np.testing.assert_allclose(joined, maps[0] - 0.5)
+
+
+def test_the_median_is_that_of_the_medians_of_maps() -> None:
+    maps = [np.array([[1, 2], [4, 9]], np.float32), np.full((2, 2), 7, np.float32), np.arange(5.0)]
+    scale = Scale.of(maps, "median")
+    assert scale == Scale(0, 3)
+    np.testing.assert_allclose(scale.apply(maps[1]), np.full((2, 2), 7 / 3))
+    with pytest.raises(ValueError, match=r"held-out images is 0: name scale='deviation' instead"):
+        Scale.of([np.zeros(3)], "median")
 
 
 @pytest.mark.parametrize("parts", [[], [np.array([3.0])], [np.array([3.0, 3.0])]])

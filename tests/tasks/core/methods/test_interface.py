@@ -14,13 +14,17 @@ from drawn_features import Sizes, draw_query, draw_training
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.interface import Method, Query, Scores, Training
+from tasks.core.methods.neighbors import DN2
 from tasks.core.methods.registry import METHODS, parse_method
+from tasks.core.methods.spade import Spade
 from tasks.core.settings import make
 
 SIZES = {4: (6, 10, 3), 8: (3, 5, 5), 16: (2, 3, 4)}
 GRIDS = {4: 8, 8: 4, 16: 2}
 SMALL: dict[str, dict[str, Any]] = {
     "spade": {"k_image": 3, "k_gallery": 2, "levels": (4, 16)},
+    "rad": {"k_gallery": 3, "levels": (8,)},
+    "anomalydino": {"levels": (8,)},
     "dn2": {"k": 3},
     "nearest_neighbor": {"limit": 50},
     "one_class_svm": {"limit": 40, "nu": 0.3},
@@ -86,7 +90,7 @@ def test_an_image_far_from_all_normal_ones_scores_higher(name: str) -> None:
     query = draw_query(rng, sizes_of(method))
     broken = [np.array(level) for level in query.pyramid]
     for level in broken:
-        level[:1, :2] += 40
+        level[:1, :2] -= 40
     normal, anomalous = score(query), score(Query(query.embedding + 40, broken))
     assert anomalous.image > normal.image
     for before, after in zip(normal.maps, anomalous.maps, strict=True):
@@ -119,7 +123,8 @@ def test_the_image_score_alone_is_the_one_beside_the_map(name: str) -> None:
 def test_settings_that_are_scored_together_score_as_each_alone(name: str) -> None:
     method = small(name)
     others: dict[str, dict[str, Any]] = {
-        "spade": {"kappa": 2}, "dn2": {"k": 1}, "nearest_neighbor": {"limit": 9},
+        "spade": {"kappa": 2}, "rad": {"window": 2}, "anomalydino": {"average": 3},
+        "dn2": {"k": 1}, "nearest_neighbor": {"limit": 9},
         "one_class_svm": {"nu": 0.5}, "padim": {"seed": 1}, "patchcore": {"neighbors": 1},
     }  # fmt: skip
     methods = [method, replace(method, **others[name])]
@@ -176,10 +181,11 @@ def test_a_description_names_every_setting(name: str) -> None:
 @pytest.mark.parametrize("name", SMALL)
 def test_a_method_reads_levels_that_the_network_has(name: str) -> None:
     method = METHODS[name]()
-    settled = method.settled({14: 16}) if name in ("spade", "dn2") else method.settled(GRIDS)
+    any_network = isinstance(method, Spade | DN2)
+    settled = method.settled({14: 16}) if any_network else method.settled(GRIDS)
     assert set(settled.reads) <= {14, *GRIDS}
-    assert settled.settled(GRIDS if name not in ("spade", "dn2") else {14: 16}) == settled
-    if name not in ("spade", "dn2"):
+    assert settled.settled({14: 16} if any_network else GRIDS) == settled
+    if not any_network:
         with pytest.raises(
             ConfigurationError, match=rf"method {name} reads levels .*has 14: name it as"
         ) as no:
@@ -205,7 +211,7 @@ def test_no_training_image_is_refused() -> None:
     [
         (
             "patch_core",
-            "method is 'patch_core': did you mean patchcore.* it is one of spade, dn2, .*patchcore",
+            "method is 'patch_core': did you mean patchcore.* it is one of spade, .*dn2, .*patchcore",
         ),
         ("dn2(kappa=2)", "dn2 has no setting 'kappa': it has k"),
         ("dn2(k=0)", "k is 0"),
