@@ -29,6 +29,7 @@ from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed
 from tasks.methods.scoring import Asked
 from tasks.new_images.finished import Finished
+from tasks.new_images.matches import Match, Matcher
 from tasks.new_images.thresholds import Rule, Threshold, threshold
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Scored:
         neighbors: the nearest training images, nearest first, where the method names them.
         anomaly_map: (R, R) at metric resolution; higher is more anomalous; None where there is none.
         image: (H, W, 3), as it was scored.
+        asked: its features.
     """
 
     category: str
@@ -70,6 +72,7 @@ class Scored:
     anomaly_map: NDArray[np.float32] | None
     image: NDArray[np.uint8]
     preprocessing: Preprocessing
+    asked: Asked
 
     def heat_map(self) -> NDArray[np.float32] | None:
         """The anomaly map (H, W) at the image's size; NaN outside the crop that is evaluated."""
@@ -139,7 +142,8 @@ class Scorer:
             ConfigurationError: the weights of the run are gone or changed.
         """
         key, values = _read(image)
-        record, anomaly_map = self.scoring.ask(self._asked(key, values))
+        asked = self._asked(key, values)
+        record, anomaly_map = self.scoring.ask(asked)
         limit = self.threshold(self._rule)
         verdict: Literal["anomalous", "normal"] | None = None
         value = record.score_map if self._rule == "map" else record.score_embedding
@@ -156,7 +160,18 @@ class Scorer:
             anomaly_map,
             values,
             self.scoring.part.job.configuration.preprocessing,
+            asked,
         )
+
+    def matches(self, scored: Scored) -> list[Match]:
+        """Where the best match of the most anomalous position lies, one a matched grid; none without any."""
+        if scored.anomaly_map is None or self._matcher is None:
+            return []
+        return self._matcher.find(scored.asked, scored.anomaly_map)
+
+    @cached_property
+    def _matcher(self) -> Matcher | None:
+        return Matcher.of(self.scoring)
 
     def describe(self) -> dict[str, Any]:
         """What scores by this scorer mean: run, category, method, and the thresholds computed so far."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
 from storage.datasets.manifest import ImageFile
-from tasks.core.matching.correspondence import hottest_cell, nearest_patches
+from tasks.core.matching.correspondence import hottest_cell, nearest_patches, window_around
 from tasks.core.methods.interface import Correspondence, Method, Query, Training
 from tasks.report.source import Source
 
@@ -25,7 +25,8 @@ class Match:
     """A patch and its best match; points are x and y of a patch's centre, shares of the evaluated area.
 
     `cell` is a patch's side as such a share, `strides` of the levels that were compared, `training` the image
-    that the match is in.
+    that the match is in. `window` is the part of it that was compared: left, top, right and bottom, shares;
+    None if all of it was. `distance` is the method's, `squared_distance` that of the vectors compared.
     """
 
     strides: tuple[int, ...]
@@ -34,6 +35,8 @@ class Match:
     training: ImageFile
     there: Point
     squared_distance: float
+    distance: float
+    window: tuple[float, float, float, float] | None
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,8 @@ def _answers(
     levels = correspondence.grid_levels()
     for number, grid in enumerate(correspondence.grids(pyramid)):
         vectors = np.stack([question.vectors[number] for question in asked.values()])
-        squared, cells = nearest_patches(vectors, grid)
+        own = [question.cells[number] for question in asked.values()]
+        squared, cells = nearest_patches(vectors, grid, own, correspondence.window)
         for (image_id, question), distance, cell in zip(asked.items(), squared, cells, strict=True):
             shape = question.shapes[number]
             listed[image_id].append(
@@ -130,6 +134,8 @@ def _answers(
                     entry,
                     _point((int(cell[0]), int(cell[1])), shape),
                     float(distance),
+                    correspondence.measured(float(distance)),
+                    window_around(question.cells[number], correspondence.window, shape),
                 )
             )
     return dict(listed)

@@ -14,6 +14,7 @@ from storage.results.report_folder import ReportFolder
 from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import PREDICTED, TRUTH
+from tasks.core.pictures.restore import pixel
 from tasks.paper.figures import SOURCES
 from tasks.report.images import TILE
 from tasks.report.references import PUBLISHED_BY
@@ -117,8 +118,7 @@ def duration(seconds: float) -> str:
 
 def original(entry: ImageFile, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
     """Column and row in the original image of a point of the evaluated area, x and y as shares of it."""
-    x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
-    return int(x * (entry.width or 0)), int(y * (entry.height or 0))
+    return pixel(point, how, entry.width or 0, entry.height or 0)
 
 
 def _colour(values: Any) -> str:

@@ -35,8 +35,24 @@ def print_scores(about: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], *,
         if about[name] is not None:
             print(f"{name.replace('_', ' of the ')}: {_threshold_text(about[name])}")
     for row in rows:
-        if "heat_map" in row:
-            print(f"{row['image']}: {row['heat_map']}{', ' + row['mask'] if 'mask' in row else ''}")
+        for match in row.get("matches", ()):
+            print(f"{row['image']}: {_match_text(match)}")
+        files = [row[name] for name in ("heat_map", "mask", "match") if name in row]
+        if files:
+            print(f"{row['image']}: {', '.join(files)}")
+
+
+def _match_text(match: Mapping[str, Any]) -> str:
+    levels = ", ".join(map(str, match["levels"]))
+    window = ""
+    if match["window"] is not None:
+        (left, top), (right, bottom) = match["window"]
+        window = f" of those from ({left}, {top}) to ({right}, {bottom})"
+    (x, y), (u, v) = match["at"], match["there"]
+    return (
+        f"most anomalous at ({x}, {y}), levels {levels}: nearest patch{window} at ({u}, {v}) of "
+        f"{match['image_id']}, {match['measure']} {match['distance']:.4g}"
+    )
 
 
 def _threshold_text(threshold: Mapping[str, Any]) -> str:

@@ -34,6 +34,18 @@ def hottest_cell(anomaly_map: NDArray[np.float32], grid: tuple[int, int]) -> tup
     return (2 * int(row) + 1) * grid[0] // (2 * height), (2 * int(column) + 1) * grid[1] // (2 * width)
 
 
+def window_around(
+    cell: tuple[int, int], window: int, grid: tuple[int, int]
+) -> tuple[float, float, float, float] | None:
+    """Left, top, right and bottom of the cells of a grid (H, W) that compete, shares; None if all do."""
+    if not window:
+        return None
+    (row, column), (height, width) = cell, grid
+    left, top = max(0, column - window), max(0, row - window)
+    right, bottom = min(width, column + window + 1), min(height, row + window + 1)
+    return left / width, top / height, right / width, bottom / height
+
+
 def nearest_patches(
     queries: NDArray[np.float32],
     grid: NDArray[np.float32],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from tasks.core.networks.traits import Preprocessing
@@ -69,3 +69,28 @@ def marked(tile: Tile, predicted: NDArray[np.bool_], truth: NDArray[np.bool_] | 
 def cut_out(tile: Tile, predicted: NDArray[np.bool_]) -> Tile:
     """The predicted pixels of a tile (S, S, 3) on grey."""
     return np.where(predicted[:, :, None], tile, np.uint8(_BACKGROUND))
+
+
+def paired(
+    tile: Tile,
+    training: Tile,
+    at: tuple[float, float],
+    there: tuple[float, float],
+    cell: float,
+    window: tuple[float, float, float, float] | None,
+) -> Tile:
+    """A patch of a tile (S, S, 3) and its best match in another, side by side as (S, 2 S, 3), framed.
+
+    Centres x and y, the side of a patch `cell`, and the window that was compared (left, top, right, bottom)
+    are shares of a side.
+    """
+    side = len(tile)
+    picture = Image.fromarray(np.concatenate([tile, training], axis=1))
+    draw = ImageDraw.Draw(picture)
+    for (x, y), start in ((at, 0), (there, side)):
+        corners = [start + side * (x - cell / 2), side * (y - cell / 2)]
+        draw.rectangle([*corners, *(corner + side * cell for corner in corners)], outline=PREDICTED, width=2)
+    if window is not None:
+        left, top, right, bottom = (side * share for share in window)
+        draw.rectangle([side + left, top, side + right - 1, bottom - 1], outline=TRUTH, width=2)
+    return np.asarray(picture)

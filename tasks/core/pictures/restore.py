@@ -37,6 +37,12 @@ def _samples(
     return low, np.minimum(low + 1, resolution - 1), share.astype(np.float32)
 
 
+def pixel(point: tuple[float, float], how: Preprocessing, width: int, height: int) -> tuple[int, int]:
+    """Column and row in an image of a point of its evaluated area, x and y as shares of that."""
+    x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
+    return int(x * width), int(y * height)
+
+
 def heat_picture(
     image: NDArray[np.uint8], heat: NDArray[np.float32], highest: float, colours: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:

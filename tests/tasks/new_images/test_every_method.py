@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from tiny import write_category
 
 from flows.evaluate import evaluate
@@ -16,9 +18,12 @@ from tasks.core.errors import ConfigurationError
 from tasks.core.methods.registry import METHODS, parse_method
 from tasks.core.metrics.conformal import conformal_threshold
 from tasks.methods.ensemble import EnsembleScoring
+from tasks.new_images.files import TILE, score_files
 from tasks.new_images.finished import Finished
 from tasks.new_images.scorer import Scorer
 from tasks.new_images.thresholds import held_out_scores, threshold
+from tasks.report.matches import matches
+from tasks.report.source import Source
 
 FPR = 0.2
 SPADE = "spade(k_image=3, k_gallery=2)"
@@ -76,6 +81,37 @@ def test_an_image_has_the_scores_of_the_runs_table(folder: Path, label: str) -> 
             expected = results.anomaly_map("one", row["image_id"], label)
             np.testing.assert_array_equal(found.anomaly_map, expected)
             assert scorer.mask(found) is not None
+
+
+@pytest.mark.parametrize("label", [label for label in LABELS if parse_method(label).correspondence])
+def test_the_best_match_is_that_of_the_report(folder: Path, label: str) -> None:
+    """What the page of a test image says, a new image of the same content is told."""
+    source = Source(str(folder / "store"), "one", parse_method(label).label)
+    (category,) = source.categories
+    part, settled = source.manifest.of("nut"), source.settled(category["train"])
+    method = next(member for member in settled.members if member.correspondence)
+    scorer = Scorer(str(folder / "store"), "one", method=source.label, fpr=FPR)
+    with ThreadPoolExecutor(1) as pool:
+        found = matches(source, source.scores(category), part.test(), part.train(), method, pool)
+    for entry in part.test()[:3]:
+        mine = scorer.matches(scorer.score(folder / "data" / entry.image_id))
+        theirs = found[entry.image_id]
+        assert not isinstance(theirs, str)
+        assert len(mine) == len(theirs) > 0
+        for one, other in zip(mine, theirs, strict=True):
+            assert (one.levels, one.at, one.there) == (other.strides, other.at, other.there)
+            assert (one.window, one.distance) == (other.window, other.distance)
+            assert part.train()[one.position].image_id == other.training.image_id
+
+
+def test_the_picture_of_a_match_has_a_row_a_grid(folder: Path, tmp_path: Path) -> None:
+    label = parse_method("rad(k_gallery=3, image_rule='unrestricted')").label
+    scorer = Scorer(str(folder / "store"), "one", method=label, fpr=FPR)
+    (row,) = score_files(scorer, [str(folder / "data/nut/test/square/000.png")], str(tmp_path))
+    assert len(row["matches"]) == len(scorer.scoring.settled.reads)
+    assert {match["measure"] for match in row["matches"]} == {"1 - cosine"}
+    picture = np.asarray(Image.open(row["match"]))
+    assert picture.shape == (len(row["matches"]) * TILE, 2 * TILE, 3)
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -22,8 +22,12 @@ def compared(source: Source, spade: Spade, key: str, keys: list[str]) -> list[in
     """Positions of the training images whose patches compete."""
     if spade.gallery == "random":
         return random_order(keys, key, spade.gallery_seed)[: spade.k_gallery]
-    query = source.features.embeddings([key])[0].astype(np.float64)
-    squared = [float(((row - query) ** 2).sum()) for row in source.features.embeddings(keys)]
+    if spade.gallery == "all":
+        return list(range(len(keys)))
+    query, *rows = source.features.embeddings([key, *keys]).astype(np.float64)
+    if spade.retrieval == "cosine":
+        query, *rows = (vector / np.linalg.norm(vector) for vector in (query, *rows))
+    squared = [float(((row - query) ** 2).sum()) for row in rows]
     return sorted(range(len(keys)), key=lambda position: squared[position])[: spade.k_gallery]
 
 
@@ -41,7 +45,7 @@ def test_the_nearest_patch_of_the_images_that_compete(label: str, every_method: 
         listed = found[image.image_id]
         assert not isinstance(listed, str)
         positions = compared(source, spade, image.key, keys)
-        assert len(positions) == min(spade.k_gallery, len(keys))
+        assert len(positions) == (len(keys) if spade.gallery == "all" else min(spade.k_gallery, len(keys)))
         grids = spade.grids(source.features.pyramid(image.key, spade.levels))
         for number, (match, grid) in enumerate(zip(listed, grids, strict=True)):
             row, column = hottest_cell(scores.anomaly_map(image.key), (grid.shape[0], grid.shape[1]))
@@ -49,11 +53,22 @@ def test_the_nearest_patch_of_the_images_that_compete(label: str, every_method: 
             for position in positions:
                 other = spade.grids(source.features.pyramid(keys[position], spade.levels))[number]
                 for there in np.ndindex(*other.shape[:2]):
+                    if spade.window and max(abs(there[0] - row), abs(there[1] - column)) > spade.window:
+                        continue
                     squared = float(((other[there].astype(np.float64) - grid[row, column]) ** 2).sum())
                     best = min(best, (squared, position, *there))
             side = grid.shape[0]
             assert isinstance(match, Match)
             assert match.squared_distance == pytest.approx(best[0])
+            assert match.distance == pytest.approx(best[0] / 2 if spade.distance == "cosine" else best[0])
+            if spade.window:
+                assert match.window is not None
+                left, top, right, bottom = match.window
+                assert left <= match.there[0] <= right
+                assert top <= match.there[1] <= bottom
+                assert right - left <= (2 * spade.window + 1) / side
+            else:
+                assert match.window is None
             assert match.training.key == keys[best[1]]
             assert match.at == pytest.approx(((column + 0.5) / side, (row + 0.5) / side))
             assert match.there == pytest.approx(((best[3] + 0.5) / side, (best[2] + 0.5) / side))

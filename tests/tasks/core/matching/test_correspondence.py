@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.core.matching.correspondence import hottest_cell, matched_grids, nearest_patches
+from tasks.core.matching.correspondence import hottest_cell, matched_grids, nearest_patches, window_around
 from tasks.core.matching.matching import match
 
 SHAPES = [(12, 12, 5), (6, 6, 7), (3, 3, 9)]
@@ -90,3 +90,22 @@ def test_the_hottest_pixel_lies_in_the_hottest_cell(
     values = np.zeros((side, side), np.float32)
     values[at] = 1
     assert hottest_cell(values, grid) == cell
+
+
+def test_within_a_window_the_nearest_patch_is_that_of_plain_loops() -> None:
+    rng = np.random.default_rng(3)
+    grid = rng.normal(size=(6, 9, 4)).astype(np.float32)
+    cells = [(0, 0), (3, 8), (5, 4)]
+    queries = rng.normal(size=(len(cells), 4)).astype(np.float32)
+    squared, found = nearest_patches(queries, grid, cells, 2)
+    for query, (row, column), value, there in zip(queries, cells, squared, found, strict=True):
+        within = [(r, c) for r, c in np.ndindex(6, 9) if max(abs(r - row), abs(c - column)) <= 2]
+        distances = [float(((grid[place] - query).astype(np.float64) ** 2).sum()) for place in within]
+        assert tuple(there) == within[int(np.argmin(distances))]
+        assert value == pytest.approx(min(distances))
+
+
+def test_a_window_ends_at_the_border() -> None:
+    assert window_around((0, 3), 0, (6, 8)) is None
+    assert window_around((0, 3), 2, (6, 8)) == (1 / 8, 0, 6 / 8, 3 / 6)
+    assert window_around((5, 7), 9, (6, 8)) == (0, 0, 1, 1)

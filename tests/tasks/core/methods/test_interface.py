@@ -85,12 +85,14 @@ def test_a_stored_state_scores_as_before_and_is_the_same_again(name: str, tmp_pa
 def test_an_image_far_from_all_normal_ones_scores_higher(name: str) -> None:
     method = small(name)
     rng = np.random.default_rng(4)
-    training = draw_training(rng, 9, sizes_of(method))
+    sizes = {stride: (height, width, 24) for stride, (height, width, _) in sizes_of(method).items()}
+    training = draw_training(rng, 9, sizes)
     score = method.scorer(method.fit(training), training)
-    query = draw_query(rng, sizes_of(method))
+    query = draw_query(rng, sizes)
     broken = [np.array(level) for level in query.pyramid]
     for level in broken:
-        level[:1, :2] -= 40
+        level[:1, :2, :12] += 40
+        level[:1, :2, 12:] -= 40  # also another direction
     normal, anomalous = score(query), score(Query(query.embedding + 40, broken))
     assert anomalous.image > normal.image
     for before, after in zip(normal.maps, anomalous.maps, strict=True):
