@@ -66,7 +66,7 @@ def test_the_nearest_patch_of_the_images_that_compete(label: str, every_method: 
                 left, top, right, bottom = match.window
                 assert left <= match.there[0] <= right
                 assert top <= match.there[1] <= bottom
-                assert right - left <= (2 * spade.window + 1) / side
+                assert round((right - left) * side) <= 2 * spade.window + 1
             else:
                 assert match.window is None
             assert match.training.key == keys[best[1]]
