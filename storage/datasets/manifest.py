@@ -123,6 +123,10 @@ class Manifest:
         """Usable images to score of which nobody says what they are, by image_id."""
         return [image for image in self.files if image.split == "unlabelled" and image.status == OK]
 
+    def used(self) -> list[ImageFile]:
+        """Usable images of every split: those that have features."""
+        return [*self.train(), *self.validation(), *self.test(), *self.unlabelled()]
+
     def excluded(self) -> list[ImageFile]:
         """What is set aside."""
         return [image for image in self.files if image.status != OK]

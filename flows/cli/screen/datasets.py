@@ -87,9 +87,8 @@ def print_layouts() -> None:
 
 
 def _row(part: Manifest) -> dict[str, object]:
-    used = [*part.train(), *part.validation(), *part.test(), *part.unlabelled()]
     defects = Counter(image.defect for image in part.test())
-    sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in used)
+    sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in part.used())
     try:
         part.check()
         problem = ""
