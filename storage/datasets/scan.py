@@ -106,6 +106,7 @@ class _Check:
             file.image_id,
             anomalous=file.anomalous,
             defect=file.defect,
+            sample=file.sample,
             masks=file.masks,
             stamp=self.tree.stamp(file.image_id),
         )
