@@ -59,9 +59,9 @@ def export_submission(
 ) -> Submission:
     """Write FOLDER/anomaly_images/CATEGORY/SPLIT/NAME.tiff, and NAME.png in anomaly_images_thresholded.
 
-    They are of the images without a label, at their size: the map (H, W) in float16, and 255 where it is above
-    the threshold, else 0. The threshold is the one at which a share `fpr` of normal images has a pixel above
-    it (`tasks/new_images/thresholds.py`). The maps of a category are multiplied by one power of 2, so that
+    They are of the images without a label, at their size: the map (H, W) in float16, and 255 where it is
+    above the threshold, else 0. That is the one at which a share `fpr` of normal images has a pixel above it
+    (`tasks/new_images/thresholds.py`). The maps of a category are multiplied by one power of 2, so that
     float16 holds them. Then every file is checked.
 
     Raises:

@@ -27,8 +27,8 @@ def check_pattern(pattern: str, names: tuple[str, ...]) -> None:
         raise DatasetError(f"{pattern!r} has a part {{{name}}}: named parts are {', '.join(names)}")
 
 
-def check_patterns(patterns: Sequence[str], names: tuple[str, ...], common: str) -> None:
-    """Check each, and that all of them or none has the part `common`; DatasetError says which is wrong."""
+def check_patterns(patterns: Sequence[str], names: tuple[str, ...], common: str) -> bool:
+    """Check each; whether all have the part `common`, and none else. DatasetError names what is wrong."""
     for pattern in patterns:
         check_pattern(pattern, names)
     lacking = [pattern for pattern in patterns if common not in parts_of(pattern)]
@@ -36,6 +36,7 @@ def check_patterns(patterns: Sequence[str], names: tuple[str, ...], common: str)
         raise DatasetError(
             f"{lacking[0]!r} has no part {{{common}}}, and others have: give it to all or none"
         )
+    return not lacking
 
 
 def parts_of(pattern: str) -> set[str]:

@@ -26,8 +26,7 @@ from tasks.core.networks.backbone import Backbone
 from tasks.job import Job, Part, Request
 from tasks.methods.by_name import scoring_of
 from tasks.methods.scoring import Scoring
-from tasks.progress import report
-from tasks.run.ingest import report_files
+from tasks.progress import report, report_files
 from tasks.run.prepare import settle
 from tasks.run.tables import first_spade
 from tasks.weights import read_state_dict

@@ -13,7 +13,7 @@ from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.masks import Mask, below, stem_of
 from storage.datasets.tree import Tree
-from storage.errors import DatasetError
+from storage.errors import DatasetError, OneCategoryError
 
 WITH_VALIDATION: Mapping[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 
@@ -46,7 +46,7 @@ class ByCategory(Layout):
         met = {*tree.listing().folders, *(path for path in tree.unusable_folders if "/" not in path)}
         names = sorted(each for each in met if self.is_category(tree, each) or each in tree.unusable_folders)
         if not names and self.is_category(tree, ""):
-            raise DatasetError(
+            raise OneCategoryError(
                 f"{tree.root} is one category: name its parent folder and `--category '{tree.root.name}'`"
             )
         if not names:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from storage.datasets.globs import check_patterns, find, parts_of
+from storage.datasets.globs import check_patterns, find
 from storage.datasets.layouts.division import Divided
 from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.templates import check_template, filled
@@ -48,14 +48,11 @@ class Folders(Divided):
 
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
-        patterns = [pattern for _, _, pattern in self._patterns()]
         if not self.normal and not self.train_normal:
             raise DatasetError("neither normal nor train_normal names a pattern: one is needed to train with")
-        check_patterns(patterns, _NAMES, common="category")
-        if any("category" in parts_of(pattern) for pattern in patterns) and self.category is not None:
-            raise DatasetError(
-                f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
-            )
+        named = check_patterns([pattern for *_, pattern in self._patterns()], _NAMES, common="category")
+        if named and self.category is not None:
+            raise DatasetError(f"category is {self.category!r}, and patterns have {{category}}: drop one")
         super().__post_init__()
         if self.mask is not None:
             check_template(self.mask)
@@ -88,8 +85,7 @@ class Folders(Divided):
             for image_id, parts in find(tree, pattern):
                 category = parts.get("category") or self.category or name
                 kind = defect or parts.get("defect", _UNNAMED)
-                file = File(category, split, image_id, kind, sample=parts.get("sample"))
-                found.setdefault(image_id, file)
+                found.setdefault(image_id, File(category, split, image_id, kind, sample=parts.get("sample")))
         masks: dict[str, tuple[str, ...]] = {}
         for image_id, file in found.items():
             mask = filled(self.mask, image_id, file.category, file.defect) if self.mask else image_id

@@ -32,6 +32,7 @@ def stem_of(path: str) -> str:
 
 def deeper(tree: Tree, folder: str) -> Iterator[Mask]:
     """The masks in FOLDER/KIND/STEM, several an image."""
+    tree.gather(folder)
     for kind in tree.listing(folder).folders:
         for stem, path in below(tree, f"{folder}/{kind}"):
             yield Mask(kind, stem, path)

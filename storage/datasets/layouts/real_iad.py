@@ -54,6 +54,7 @@ class RealIad(Layout):
         for category in categories:
             content = self._list(tree, category)
             here = f"{_folder(size)}/{category}"
+            tree.gather(here)  # a folder a sample
             for split in _SPLITS:
                 for row in content[split]:
                     kind, mask = row["anomaly_class"], row.get("mask_path")
