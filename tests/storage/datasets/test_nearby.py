@@ -20,7 +20,7 @@ BESIDE = {"split_csv", "realiad_jsons", "annotations"}  # folders without images
 @pytest.fixture(params=COPIES)
 def copy(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     """A copy of each layout, in a folder of its name."""
-    root = tmp_path / "downloads" / request.param
+    root: Path = tmp_path / "downloads" / request.param
     root.mkdir(parents=True)
     COPIES[request.param](root)
     return root
