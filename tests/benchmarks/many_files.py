@@ -9,13 +9,14 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 
-from storage.datasets import scan
-from storage.datasets.dataset import Dataset
+from storage.datasets.dataset import Dataset, read_content
 from storage.datasets.images import encode_png
-from storage.datasets.manifest import Manifest, last_manifest
+from storage.datasets.manifest import last_manifest
+from storage.datasets.scan import read_manifest
 from storage.store.store import Store
 from storage.store.tables import table_bytes
 
@@ -35,19 +36,18 @@ def draw(root: Path, files: int) -> None:
 
 def night(root: Path, store: Store) -> tuple[float, int]:
     """Seconds and number of files that were read, from what the night before knew to what is known now."""
-    read, content = [], scan.read_content
+    read: list[str] = []
 
     def count(dataset: Dataset, name: str) -> bytes:
         read.append(name)
-        return content(dataset, name)
+        return read_content(dataset, name)
 
-    scan.read_content = count
     start = time.perf_counter()
     dataset = Dataset.at(root)
-    known: Manifest | None = last_manifest(store, dataset.name)
-    manifest = scan.read_manifest(dataset, known=known)
+    known = last_manifest(store, dataset.name)
+    with patch("storage.datasets.scan.read_content", count):
+        manifest = read_manifest(dataset, known=known)
     store.write(store.manifest(dataset.name), table_bytes(manifest.table()))
-    scan.read_content = content
     return time.perf_counter() - start, len(read)
 
 
