@@ -42,6 +42,7 @@ def evaluate(
     memory_gib: float = DEFAULT_MEMORY_GIB,
     gate: Mapping[str, float] | None = None,
     methods: Sequence[str] = ("spade",),
+    verify: bool = False,
 ) -> str:
     """Evaluate the categories of a dataset, or those named, and publish a run; its id is returned.
 
@@ -50,6 +51,7 @@ def evaluate(
     The run is compared with the last good one, by the metrics of the `gate`: each is worse only if it lost
     more than the tolerance that stands there. Without a gate these are `default_gate`.
     `methods` are texts such as "spade(k_image=5)": all score from the same features, and are compared.
+    To `verify` is to read every file, also those that seem unchanged since the last run.
 
     Categories are worked on side by side as far as the flow's task runner does: one after the other by
     default (`flows/runners.py`).
@@ -71,7 +73,7 @@ def evaluate(
             memory_gib,
         )
     )
-    ingested = ingest(job)
+    ingested = ingest(job, verify=verify)
     if is_published(job):
         LOGGER.info("run %s is published already", job.run_id)
         return job.run_id

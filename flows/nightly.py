@@ -44,19 +44,23 @@ def nightly(
     memory_gib: float = DEFAULT_MEMORY_GIB,
     when_busy: WhenBusy = "leave",
     tolerance: float | None = None,
+    verify: bool = False,
 ) -> list[RegisteredRun]:
     """Evaluate what is registered, or only the datasets named, and compare it with the last good night.
 
     What the store has is not computed again, so a night that was interrupted costs the next one nothing.
     One nightly at a time works on a store; another leaves at once with an empty list, or waits. What counts
     as worse is said by the registry's gate; a `tolerance` replaces those that stand there.
+    To `verify` is to read every file, also those that seem unchanged.
 
     Raises:
         BadNightError: an entry failed, in whole or in part, or a metric got worse.
     """
     if when_busy not in ("leave", "wait"):
         raise ConfigurationError(f"when-busy is {when_busy!r}: it is leave or wait")
-    evaluate = evaluation(runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size)
+    evaluate = evaluation(
+        runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size, verify=verify
+    )
     opened, known = Store.open(store, create=True), read_registry(registry)
     if tolerance is not None:
         known = replace(known, gate=dict.fromkeys(known.gate or default_gate(tolerance), tolerance))

@@ -32,17 +32,21 @@ def reprocess(
     device: str = "auto",
     batch_size: int = DEFAULT_BATCH_SIZE,
     memory_gib: float = DEFAULT_MEMORY_GIB,
+    verify: bool = False,
 ) -> list[RegisteredRun]:
     """Evaluate a registered dataset with each of its configurations, after its images changed.
 
     Features are extracted of new content only, and scores computed where an image or its nearest training
     images are others. The runs' `changes` tables say what changed since the last complete run.
+    To `verify` is to read every file, also those that seem unchanged.
 
     Raises:
         DatasetError: nothing is registered by that name, or it cannot be read.
         IncompleteReprocessingError: a configuration failed, in whole or in part.
     """
-    evaluate = evaluation(runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size)
+    evaluate = evaluation(
+        runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size, verify=verify
+    )
     Store.open(store, create=True)
     known = read_registry(registry)
     known.entry(dataset)

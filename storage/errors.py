@@ -5,6 +5,10 @@ class DatasetError(ValueError):
     """A dataset, or a part of it, that cannot be used."""
 
 
+class OneCategoryError(DatasetError):
+    """A folder that is one category of a dataset, and no dataset."""
+
+
 class StoreError(RuntimeError):
     """A store that cannot be opened, read or written."""
 

@@ -45,7 +45,9 @@ def export_maps(
         StoreError: the run has no such category or method, or no map of an image.
     """
     if format not in get_args(Format):
-        raise ConfigurationError(f"format is {format!r}: it is one of {', '.join(get_args(Format))}")
+        raise ConfigurationError(
+            f"format is {format!r}: it is one of {', '.join(get_args(Format))}, mvtec_ad_2"
+        )
     results = Results(store)
     record = results.rows("run", run)[0]
     run = record["run"]

@@ -136,12 +136,12 @@ class Part:
 
     @cached_property
     def test(self) -> list[str]:
-        """Keys of the usable test images, each once."""
-        return list(dict.fromkeys(image.key for image in self.manifest.test()))
+        """Keys of the usable test images, those without a label among them, each once."""
+        return list(dict.fromkeys(image.key for image in self.manifest.scored()))
 
     @cached_property
     def test_images(self) -> list[ImageFile]:
-        """The usable test images."""
+        """The usable test images with a label: those that are measured."""
         return self.manifest.test()
 
     def without(self, reasons: Mapping[str, str]) -> Part:

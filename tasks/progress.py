@@ -30,3 +30,9 @@ def report(step: str, category: str | None, done: int, total: int, detail: str =
         f", {detail}" if detail else "",
         extra={"progress": Progress(step, category, done, total)},
     )
+
+
+def report_files(done: int, total: int) -> None:
+    """Log now and then how many files of a dataset have been read, a hundred times in all at most."""
+    if done % max(50, total // 100) == 0 or done == total:
+        report("ingest", None, done, total)

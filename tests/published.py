@@ -26,6 +26,7 @@ class Held:
     validation: int = 0
     unlabelled: int = 0
     set_aside: int = 0
+    samples: int = 0
     pixels: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -204,7 +205,7 @@ def real_iad(root: Path) -> dict[str, Held]:
             )
     (root / "realiad_jsons/realiad_jsons").mkdir(parents=True)
     (root / "realiad_jsons/realiad_jsons/audiojack.json").write_text(json.dumps(lists))
-    return {"audiojack": Held(5, 8, {"AK": 2}, pixels=paint.pixels)}
+    return {"audiojack": Held(5, 8, {"AK": 2}, samples=3, pixels=paint.pixels)}
 
 
 def coco(root: Path) -> dict[str, Held]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import sys
 import threading
@@ -18,6 +19,8 @@ from moto.moto_server.werkzeug_app import (
     create_backend_app,
 )
 from werkzeug.serving import make_server
+
+_ASKED = "/asked-so-far"
 
 
 @contextmanager
@@ -44,14 +47,28 @@ def put(server: str, url: str, content: bytes) -> None:
         pass
 
 
+def asked(server: str) -> list[list[str]]:
+    """Method, path and query of each request since the last time."""
+    with urlopen(f"{server}{_ASKED}") as answer:
+        found: list[list[str]] = json.load(answer)
+    return found
+
+
 class _OnePutAtATime:
     """moto compares an ETag, and only later writes the object: of two at once both could win."""
 
     def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
         self._application = application
         self._putting = threading.Lock()
+        self._asked: list[tuple[str, str, str]] = []
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == _ASKED:
+            said = json.dumps(self._asked).encode()
+            self._asked.clear()
+            start_response("200 OK", [("Content-Type", "application/json")])
+            return [said]
+        self._asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]))
         if environ["REQUEST_METHOD"] != "PUT":
             return self._application(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

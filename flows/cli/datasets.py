@@ -14,6 +14,7 @@ from flows.cli.options import (
     RegistryOption,
     Root,
     StoreOption,
+    Verify,
 )
 from flows.cli.running import resolved
 
@@ -25,7 +26,7 @@ def inspect(
     category: Categories = None,
     layout: LayoutOption = None,
     every: Annotated[bool, Parameter(name="--all", help="Name every file, not one of each kind.")] = False,
-    verify: Annotated[bool, Parameter(help="Read every file, unchanged ones too.")] = False,
+    verify: Verify = False,
     store: StoreOption = DEFAULT_STORE,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:

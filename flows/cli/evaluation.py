@@ -15,6 +15,7 @@ from flows.cli.options import (
     RunId,
     StoreOption,
     Verbose,
+    Verify,
 )
 from flows.cli.running import importing, resolved, run_flow
 from flows.cli.settings import Methods, Preset, Settings
@@ -33,6 +34,7 @@ def evaluate(
     store: StoreOption = DEFAULT_STORE,
     registry: RegistryOption = DEFAULT_REGISTRY,
     run_id: RunId = None,
+    verify: Verify = False,
     verbose: Verbose = False,
 ) -> int:
     """Score and evaluate a dataset; what the store already has is not computed again."""
@@ -45,6 +47,7 @@ def evaluate(
         chosen.configuration,
         methods=[each.label for each in chosen.methods],
         run_id=run_id,
+        verify=verify,
         verbose=verbose,
         **asdict(worker),
     )

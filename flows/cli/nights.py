@@ -21,6 +21,7 @@ from flows.cli.options import (
     StoreOption,
     Tolerance,
     Verbose,
+    Verify,
 )
 from flows.cli.running import configure_prefect, ready
 from tasks.core.config import DEFAULT_TOLERANCE
@@ -41,6 +42,7 @@ def nightly(
         Tolerance | None,
         Parameter(help="Of each metric of the registry's [gate], in place of what stands there."),
     ] = None,
+    verify: Verify = False,
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     verbose: Verbose = False,
 ) -> int:
@@ -62,6 +64,7 @@ def nightly(
         datasets=tuple(dataset or ()),
         when_busy=when_busy,
         tolerance=tolerance,
+        verify=verify,
         verbose=verbose,
         **asdict(workers),
     )
@@ -73,6 +76,7 @@ def reprocess(
     *,
     registry: RegistryOption = DEFAULT_REGISTRY,
     store: StoreOption = DEFAULT_STORE,
+    verify: Verify = False,
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     verbose: Verbose = False,
 ) -> int:
@@ -92,6 +96,7 @@ def reprocess(
         store,
         registry=registry,
         dataset=dataset,
+        verify=verify,
         verbose=verbose,
         **asdict(workers),
     )

@@ -40,4 +40,5 @@ Tolerance = Annotated[
     float, Parameter(validator=Number(gte=0), help="Of a metric: a smaller difference is none.")
 ]
 FormatOption = Annotated[Format, Parameter(name="--format", help="For people, or all columns for machines.")]
+Verify = Annotated[bool, Parameter(help="Read every file, unchanged ones too.")]
 Verbose = Annotated[bool, Parameter(name=("--verbose", "-v"), help="Show Prefect's log.")]

@@ -84,25 +84,39 @@ def export(
         str | None,
         Parameter(help="Of the run, as its tables name it. Default: its first that has maps."),
     ] = None,
-    format: Annotated[str, Parameter(help="tiff or png.")] = "tiff",
+    format: Annotated[
+        str, Parameter(help="tiff or png; or mvtec_ad_2: what that benchmark takes of the unlabelled images.")
+    ] = "tiff",
+    fpr: Annotated[
+        float, Parameter(help="Of mvtec_ad_2: share of normal images with a pixel above the threshold.")
+    ] = 0.01,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write anomaly maps as 16-bit pictures at the size of their images, all on one scale."""
+    """Write anomaly maps as 16-bit pictures at the size of their images, all on one scale.
+
+    Or a submission to the benchmark of MVTec AD 2: of its unlabelled images, checked.
+    """
     from flows.cli.screen.progress import progress_display
 
     with progress_display(enabled=True):
         with importing():
             from tasks.export import export_maps
+            from tasks.submission import FORMAT, export_submission
 
-        sidecar = export_maps(
-            store,
-            run,
-            folder,
-            category=category,
-            method=method,
-            format=format,  # type: ignore[arg-type]  # checked there
-        )
-    print(f"scale and files: {sidecar}")
+        if format == FORMAT:
+            submission = export_submission(store, run, folder, category=category, method=method, fpr=fpr)
+            lines = submission.lines()
+        else:
+            sidecar = export_maps(
+                store,
+                run,
+                folder,
+                category=category,
+                method=method,
+                format=format,  # type: ignore[arg-type]  # checked there
+            )
+            lines = [f"scale and files: {sidecar}"]
+    print("\n".join(lines))
 
 
 def repair(*, store: StoreOption = DEFAULT_STORE) -> None:

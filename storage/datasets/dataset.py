@@ -17,8 +17,9 @@ from pydantic import TypeAdapter
 from storage.datasets.images import UnreadableImageError, decode_image, decode_mask
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, AnyLayout, recognise
 from storage.datasets.manifest import ImageFile
+from storage.datasets.nearby import ARCHIVES, advice
 from storage.datasets.tree import Tree
-from storage.errors import DatasetError, StoreError
+from storage.errors import DatasetError, OneCategoryError, StoreError
 from storage.store.location import Location, exists, location
 from storage.store.medium import shown
 
@@ -86,13 +87,20 @@ def all_categories(dataset: Dataset, tree: Tree) -> list[str]:
     try:
         if not tree.root.medium.is_folder(tree.root.path):
             what = "it is a file" if exists(tree.root) else "no such folder"
+            if tree.root.suffix.lower() in ARCHIVES and exists(tree.root):
+                what += ": unpack it, and name the folder"
             raise DatasetError(f"no dataset at {tree.root}: {what}")
         tree.listing()
         if "" in tree.unusable_folders:
             raise DatasetError(f"the dataset at {tree.root} is {tree.unusable_folders['']}")
+    except (OSError, StoreError) as error:
+        raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
+    try:
         return dataset.layout.categories(tree, dataset.name)
-    except DatasetError:
+    except OneCategoryError:
         raise
+    except DatasetError as error:
+        raise DatasetError(f"{error}{advice(tree.root)}") from error
     except (OSError, StoreError) as error:
         raise DatasetError(f"the dataset at {dataset.root} cannot be read ({error})") from error
 
@@ -103,7 +111,15 @@ def find_categories(dataset: Dataset, wanted: Sequence[str] = (), tree: Tree | N
     Raises:
         DatasetError: no such root, no category in it, or none of a name that is wanted.
     """
-    names = all_categories(dataset, tree or dataset.tree())
+    return chosen_categories(dataset, all_categories(dataset, tree or dataset.tree()), wanted)
+
+
+def chosen_categories(dataset: Dataset, names: list[str], wanted: Sequence[str]) -> list[str]:
+    """Of the names of all categories of a dataset those `wanted`, or all.
+
+    Raises:
+        DatasetError: there is none of a name that is wanted.
+    """
     for name in wanted:
         if name not in names:
             near = get_close_matches(name, names) or names

@@ -7,7 +7,7 @@ returned; a name that occurs twice must be the same both times. All else stands 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
@@ -25,6 +25,18 @@ def check_pattern(pattern: str, names: tuple[str, ...]) -> None:
         raise DatasetError(f"{pattern!r} is no pattern: ** stands between slashes, such as 'good/**/*.png'")
     for name in parts_of(pattern) - set(names):
         raise DatasetError(f"{pattern!r} has a part {{{name}}}: named parts are {', '.join(names)}")
+
+
+def check_patterns(patterns: Sequence[str], names: tuple[str, ...], common: str) -> bool:
+    """Check each; whether all have the part `common`, and none else. DatasetError names what is wrong."""
+    for pattern in patterns:
+        check_pattern(pattern, names)
+    lacking = [pattern for pattern in patterns if common not in parts_of(pattern)]
+    if lacking and len(lacking) < len(patterns):
+        raise DatasetError(
+            f"{lacking[0]!r} has no part {{{common}}}, and others have: give it to all or none"
+        )
+    return not lacking
 
 
 def parts_of(pattern: str) -> set[str]:

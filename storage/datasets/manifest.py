@@ -20,7 +20,8 @@ SET_ASIDE = "set aside"
 class ImageFile:
     """One file of a dataset: an image, or a mask that no image claims (split "ground_truth").
 
-    `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label. `stamp` and
+    `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label, and
+    `sample` where images are no views of a piece. `stamp` and
     `mask_stamp` tell without reading whether a file is the one that was read (`tree.py`). `mask_peak` is the
     highest value of the masks on the scale of 0 to 255, `mask_threshold` that above which a pixel is
     anomalous. `mask_reason` says why an anomalous image has no usable mask; `reason` why the file is set
@@ -40,6 +41,7 @@ class ImageFile:
     mode: str | None = None
     anomalous: bool | None = False
     defect: str = "good"
+    sample: str | None = None
     masks: tuple[str, ...] = ()
     mask_sha256: str | None = None
     mask_stamp: str | None = field(default=None, compare=False)
@@ -112,7 +114,7 @@ class Manifest:
         return sorted(found, key=lambda image: (image.key, image.image_id))
 
     def test(self) -> list[ImageFile]:
-        """Usable test images by image_id."""
+        """Usable test images with a label, by image_id."""
         return [image for image in self.files if image.split == "test" and image.status == OK]
 
     def validation(self) -> list[ImageFile]:
@@ -122,6 +124,14 @@ class Manifest:
     def unlabelled(self) -> list[ImageFile]:
         """Usable images to score of which nobody says what they are, by image_id."""
         return [image for image in self.files if image.split == "unlabelled" and image.status == OK]
+
+    def scored(self) -> list[ImageFile]:
+        """Usable test images, those without a label last."""
+        return [*self.test(), *self.unlabelled()]
+
+    def used(self) -> list[ImageFile]:
+        """Usable images of every split: those that have features."""
+        return [*self.train(), *self.validation(), *self.scored()]
 
     def excluded(self) -> list[ImageFile]:
         """What is set aside."""
@@ -152,7 +162,7 @@ class Manifest:
                 f"no usable training image: put normal images into {name}/train/good, "
                 "or where the dataset's layout looks for them"
             )
-        if not self.test():
+        if not self.scored():
             raise DatasetError(
                 f"no usable test image: put some into {name}/test/good and {name}/test/DEFECT, "
                 "or where the dataset's layout looks for them"
@@ -162,7 +172,7 @@ class Manifest:
         """Digest of the contents and labels of what is used; names of files do not matter."""
         return digest(
             sorted(
-                [image.category, image.split, image.key, image.defect, image.mask_key]
+                [image.category, image.split, image.key, image.defect, image.mask_key, image.sample or ""]
                 for image in self.files
                 if image.status == OK
             )

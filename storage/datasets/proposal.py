@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -48,7 +49,12 @@ class Proposal:
         return "\n".join(lines) + "\n"
 
 
-def propose(name: str, root: str, layout: str | None = None) -> Proposal:
+def propose(
+    name: str,
+    root: str,
+    layout: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Proposal:
     """Look at a folder or a bucket's URL, whose layout is the one named or the one that it shows.
 
     Raises:
@@ -57,7 +63,7 @@ def propose(name: str, root: str, layout: str | None = None) -> Proposal:
     found = Dataset.at(root)
     chosen = layout_named(layout) if layout is not None else recognise(found.tree()) or MVTEC
     dataset = Dataset(str(found.folder), name, chosen)
-    manifest = read_manifest(dataset)
+    manifest = read_manifest(dataset, progress=progress)
     for category in manifest.categories():
         try:
             manifest.of(category).check()

@@ -8,14 +8,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import PurePosixPath
 
 from storage.datasets.arrays import slice_of
 from storage.datasets.dataset import (
     Dataset,
     all_categories,
-    find_categories,
+    chosen_categories,
     join_masks,
     mask_digest,
     read_content,
@@ -37,28 +36,37 @@ def read_manifest(
     known: Manifest | None = None,
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    read: Callable[[Sequence[ImageFile]], None] | None = None,
 ) -> Manifest:
     """List, hash and check the files of all categories of a dataset, or of those named.
 
     A file whose path and stamp (`tree.py`) are those of a decoded file of `known` is not read, unless
     `verify` says so. Any other is read and hashed, and decoded unless `known` holds its content. A broken
-    file is set aside with its reason and never raises.
+    file is set aside with its reason and never raises. `progress` is told how many of how many are done, and
+    `read` is given what was read, some files at a time: `known` with them, a later call goes on from there.
 
     Raises:
         DatasetError: no root, no category in it, or none of that name.
     """
     tree = dataset.tree()
-    names = find_categories(dataset, categories, tree)
+    every = all_categories(dataset, tree)
+    names = chosen_categories(dataset, every, categories)
     files = list(dataset.layout.files(tree, dataset.name, names))
-    files += _unusable_folders(tree, names, all_categories(dataset, tree))
+    files += _unusable_folders(tree, names, every)
     check = _Check(dataset, tree, _Known.of(known, verify=verify))
     images: list[ImageFile] = []
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    pool = ThreadPoolExecutor(os.cpu_count())
+    try:
         batches = [files[start : start + _BATCH] for start in range(0, len(files), _BATCH)]
-        for image in chain.from_iterable(pool.map(lambda batch: [*map(check, batch)], batches)):
-            images.append(image)
-            if progress is not None:
-                progress(len(images), len(files))
+        for found in pool.map(lambda batch: [*map(check, batch)], batches):
+            if read is not None:
+                read(found)
+            for image in found:
+                images.append(image)
+                if progress is not None:
+                    progress(len(images), len(files))
+    finally:
+        pool.shutdown(cancel_futures=True)
     judged = _judge_masks(dataset.layout, files, images)
     divided = _divide(dataset.layout, judged)
     order = sorted(_warn_of_duplicates(divided), key=lambda e: (e.category, e.split, e.image_id))
@@ -106,6 +114,7 @@ class _Check:
             file.image_id,
             anomalous=file.anomalous,
             defect=file.defect,
+            sample=file.sample,
             masks=file.masks,
             stamp=self.tree.stamp(file.image_id),
         )

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from os import PathLike
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from storage.errors import DatasetError, StoreError
 from storage.store.location import location, read_bytes
-from storage.store.medium import shown
+from storage.store.medium import Entry, shown
 
-_HIDDEN = frozenset({"thumbs.db", "desktop.ini"})
+_HIDDEN = frozenset({"thumbs.db", "desktop.ini", "__macosx"})
 
 
 class Listing(NamedTuple):
@@ -43,7 +44,7 @@ class Tree:
         self._stamps: dict[str, str] = {}
 
     def listing(self, folder: str = "") -> Listing:
-        """What lies in a folder, by one request to a bucket; nothing where it is absent or cannot be listed.
+        """What lies in a folder, by one listing of a bucket; nothing where it is absent or cannot be listed.
 
         Raises:
             DatasetError: the bucket does not answer, or refuses.
@@ -51,6 +52,21 @@ class Tree:
         if folder not in self._listings:
             self._listings[folder] = self._list(folder)
         return self._listings[folder]
+
+    def gather(self, folder: str) -> None:
+        """List a folder and all below it at once, where that costs less than to list each of many.
+
+        Raises:
+            DatasetError: the bucket does not answer, or refuses.
+        """
+        here = self.root / folder
+        try:
+            found = here.medium.below(here.path) or {}
+        except StoreError as error:
+            raise DatasetError(f"the dataset at {self.root} cannot be read ({error})") from error
+        for inner, entries in found.items():
+            path = "/".join(part for part in (folder, inner) if part)
+            self._listings[path] = self._visible(path, entries)
 
     def reason(self, path: str) -> str | None:
         """Why a file cannot be used as it was found, or None."""
@@ -82,6 +98,9 @@ class Tree:
         except OSError as error:
             self.unusable_folders[folder] = f"a folder that cannot be read: {error.strerror}"
             return Listing([], [])
+        return self._visible(folder, entries)
+
+    def _visible(self, folder: str, entries: Iterable[Entry]) -> Listing:
         folders, files = [], []
         for entry in entries:
             if not _is_visible(entry.name):

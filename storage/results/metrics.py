@@ -24,7 +24,7 @@ class Metric:
         name: its column in the categories table.
         title: what people call it, in headings.
         measure: the name of what computes it.
-        level: what is ranked, images or pixels.
+        level: what is ranked: images, pixels, or samples, of which each has several views.
         rule: image score that is ranked; None of a metric of pixels.
         meaning: what it is, in a phrase.
         convention: what definitions of it differ in, and what is done here.
@@ -39,7 +39,7 @@ class Metric:
     name: str
     title: str
     measure: str
-    level: Literal["image", "pixel"]
+    level: Literal["image", "pixel", "sample"]
     rule: str | None
     meaning: str
     convention: str
@@ -88,11 +88,18 @@ class Metric:
         """Why a row of the categories table lacks it, as far as the row says."""
         if row.get("status") != "ok":
             found = row.get("reason")
+        elif self.level == "sample":
+            found = row.get("image_reason") or row.get("sample_reason") or _without_map(self, row)
         elif self.level == "image":
-            found = row.get("image_reason") or (row.get("map_reason") if self.rule == "map" else None)
+            found = row.get("image_reason") or _without_map(self, row)
         else:
             found = row.get("map_reason") or row.get("pixel_reason") or row.get(self.own_reason)
         return None if found is None else str(found)
+
+
+def _without_map(metric: Metric, row: Mapping[str, Any]) -> Any:
+    """Why there is no map that the image scores of a metric are taken from."""
+    return row.get("map_reason") if metric.rule == "map" else None
 
 
 def _image(measure: str, title: str, meaning: str, **more: Any) -> tuple[Metric, ...]:
@@ -163,6 +170,20 @@ METRICS: tuple[Metric, ...] = (
         for measure, (title, meaning) in _PRESORTED.items()
         for metric in _image(measure, title, meaning, convention=_AT_MOST, source="arXiv 2503.23451")
     ),
+    *(
+        Metric(
+            f"sample_rocauc_{rule}",
+            "sample ROCAUC" if rule == "embedding" else f"sample ROCAUC ({rule})",
+            "rocauc",
+            "sample",
+            rule,
+            _ROCAUC,
+            "the score of a sample is the highest of its views, and it is anomalous if one of them is; null "
+            f"where no sample has several views; {_TIES}",
+            "Wang et al., Real-IAD, CVPR 2024",
+        )
+        for rule in SCORE_RULES
+    ),
     _pixel(
         "rocauc", "ROCAUC", _ROCAUC, convention=_TIES, source=_HANLEY, compared=True, gated=True, shown=True
     ),
@@ -200,6 +221,7 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME: Mapping[str, Metric] = {metric.name: metric for metric in METRICS}
 AVERAGED = tuple(metric for metric in METRICS if metric.averaged)
 COMPARED = tuple(metric for metric in METRICS if metric.compared)
+SAMPLED = tuple(metric for metric in METRICS if metric.level == "sample")
 BY_IMAGE = tuple(metric for metric in METRICS if metric.by_image)
 SHOWN: Mapping[str, str] = {metric.name: metric.title for metric in METRICS if metric.shown}
 

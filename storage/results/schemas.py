@@ -43,6 +43,7 @@ MANIFEST = pa.schema(
         label("mode", "of its pixels, as Pillow calls it"),
         field("anomalous", pa.bool_(), "label; null where there is none"),
         label("defect", "kind of defect, good, or unlabelled", nullable=False),
+        field("sample", pa.string(), "the piece that it is one of several views of"),
         field("masks", pa.list_(pa.string()), "paths of its masks below the dataset's root", nullable=False),
         field(
             "mask_sha256", pa.string(), "of the mask's file, or of the digests of several; null if not used"
@@ -72,6 +73,9 @@ CATEGORIES = pa.schema(
         ),
         field("image_reason", pa.string(), "why the image metrics are null"),
         field("pixel_reason", pa.string(), "why the pixel metrics are null"),
+        field(
+            "sample_reason", pa.string(), "why the sample metrics are null where the image metrics are not"
+        ),
         field("map_reason", pa.string(), "why there is no anomaly map, and nothing that is measured on it"),
         *(
             field(
@@ -84,6 +88,7 @@ CATEGORIES = pa.schema(
         field("train", pa.int64(), "training images used"),
         field("test_normal", pa.int64(), "normal test images used"),
         field("test_anomalous", pa.int64(), "anomalous test images used"),
+        field("unlabelled", pa.int64(), "test images without a label: scored, and in no metric"),
         field("pixel_images", pa.int64(), "test images in the pixel metrics"),
         field("without_mask", pa.int64(), "anomalous test images without a usable mask"),
         field("set_aside", pa.int64(), "files set aside, with their reasons in the manifest"),
@@ -125,8 +130,9 @@ IMAGES = pa.schema(
         _METHOD,
         field("image_id", pa.string(), "path below the dataset's root", nullable=False),
         field("sha256", pa.string(), "of the file; null where it could not be read"),
-        field("anomalous", pa.bool_(), "label", nullable=False),
-        label("defect", "kind of defect, or good", nullable=False),
+        field("anomalous", pa.bool_(), "label; null where there is none"),
+        label("defect", "kind of defect, good, or unlabelled", nullable=False),
+        field("sample", pa.string(), "the piece that it is one of several views of"),
         label("status", "ok, set aside or not scored", nullable=False),
         field("reason", pa.string(), "why it has no score"),
         field("mask_reason", pa.string(), "why it is not in the pixel metrics"),
@@ -246,7 +252,7 @@ CHANGES = pa.schema(
     [
         field("kind", pa.string(), "added, changed, relabelled, renamed or removed", nullable=False),
         label("category", "name of the category", nullable=False),
-        label("split", "train or test", nullable=False),
+        label("split", "train, validation, test or unlabelled", nullable=False),
         field("image_id", pa.string(), "path below the dataset's root", nullable=False),
         field("previous_id", pa.string(), "the path that a renamed image had"),
     ]

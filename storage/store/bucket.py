@@ -71,6 +71,22 @@ class Bucket:
         ]
         return folders + files
 
+    def below(self, folder: PurePosixPath) -> dict[str, list[Entry]]:
+        """All that the keys which begin like the folder's go on with, a thousand a request."""
+        found: dict[str, list[Entry]] = {"": []}
+        with answers(self.text(folder)):
+            for some in obstore.list(self._objects, _key(folder)):
+                for meta in some:
+                    path = PurePosixPath(meta["path"]).relative_to(_key(folder))
+                    if not path.parts:
+                        continue
+                    for inner in path.parents[-2::-1]:  # from the outermost on
+                        if str(inner) not in found:
+                            found[str(inner)] = []
+                            found[_key(inner.parent)].append(Entry(inner.name, True))
+                    found[_key(path.parent)].append(Entry(path.name, False, stamp=meta["e_tag"]))
+        return found
+
     def stamp(self, path: PurePosixPath) -> str:
         """Its ETag, or where there is none when it was put."""
         with answers(self.text(path)):

@@ -67,6 +67,9 @@ class Disk:
             return [_entry(each, above, settled) for each in found]
         return []
 
+    def below(self, folder: PurePosixPath) -> None:
+        """None: each folder is listed on its own."""
+
     def stamp(self, path: PurePosixPath) -> str:
         """Size, time of modification and inode."""
         return _stamp(os.stat(path))

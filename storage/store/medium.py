@@ -55,6 +55,12 @@ class Medium(Protocol):
     def entries(self, folder: PurePosixPath) -> list[Entry]:
         """What lies in a folder, hidden or not, in no order; nothing if it is absent or a file."""
 
+    def below(self, folder: PurePosixPath) -> Mapping[str, list[Entry]] | None:
+        """What lies in a folder and in each below it, by its path from there, where that costs one listing.
+
+        None where each folder is listed on its own.
+        """
+
     def stamp(self, path: PurePosixPath) -> str:
         """Size, time of modification and inode of a file, or its ETag."""
 

@@ -51,9 +51,11 @@ class Category:
         return Counter(tuple(row[name] for name in columns) for row in used)
 
     def scores(self, column: str) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-        """Image scores (N,) and labels (N,), in an order that depends on the images' contents alone."""
+        """Scores (N,) and labels (N,) of images with a label, in an order that their contents alone tell."""
         found = [
-            (row["sha256"], row["anomalous"], row[column]) for row in self.images if row["status"] == "ok"
+            (row["sha256"], row["anomalous"], row[column])
+            for row in self.images
+            if row["status"] == "ok" and row["anomalous"] is not None
         ]
         _, labels, values = zip(*sorted(found), strict=True)
         return np.array(values, dtype=np.float64), np.array(labels, dtype=bool)

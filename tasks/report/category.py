@@ -55,7 +55,7 @@ def write_chapter(
     name = category["category"]
     prefix = f"{number:02}-{_slug(name)}"
     part, scores = source.manifest.of(name), source.scores(category)
-    test = part.test()
+    test = part.scored()
     look = Look(colour_scale(source, scores, test, pool), category["pixel_f1_max_threshold"], heat_colours())
     pictures = _pictures(source, scores, test, look, folder, prefix, pool)
     explanations = explain(source, category, part, folder, prefix, pool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,11 @@ _STYLE: dict[Any, Any] = {
 }
 _SQUARE, _WIDE = (3.6, 2.8), (5.0, 2.7)  # inches, of 72 points
 _SOLID, _DASHED = "solid", (0, (4, 2))
+_BARS = {  # of each kind of image: colour, hatch and opacity
+    "normal": ("normal", "", 0.55),
+    "anomalous": ("anomalous", "////", 0.25),
+    "unlabelled": ("muted", "....", 0.25),
+}
 
 
 @dataclass(frozen=True)
@@ -69,21 +74,20 @@ def rates(lines: Sequence[Line], title: str, ylabel: str, limit: float = 1.0) ->
 
 
 def histogram(
-    normal: NDArray[np.float64],
-    anomalous: NDArray[np.float64],
+    of_kinds: Mapping[str, NDArray[np.float64]],
     thresholds: Sequence[tuple[str, float]],
     title: str,
     xlabel: str,
 ) -> Markup:
-    """Counts of the scores of normal and anomalous images, with named thresholds."""
+    """Counts of the scores of normal, anomalous and unlabelled images, with named thresholds."""
     with mpl.rc_context(_STYLE):
         figure, axes = _axes(_WIDE)
-        both = np.concatenate([normal, anomalous])
-        bins = np.histogram_bin_edges(both, bins=min(40, max(10, len(both) // 4)))
-        kinds = ((normal, "normal", "", 0.55), (anomalous, "anomalous", "////", 0.25))
-        for scores, kind, hatch, opacity in kinds:
+        every = np.concatenate([*of_kinds.values()])
+        bins = np.histogram_bin_edges(every, bins=min(40, max(10, len(every) // 4)))
+        for kind, (named, hatch, opacity) in _BARS.items():
+            scores = of_kinds.get(kind, ())
             if len(scores):
-                colour = _COLOURS[kind]
+                colour = _COLOURS[named]
                 counts, _ = np.histogram(scores, bins)
                 axes.stairs(counts, bins, fill=True, color=colour, alpha=opacity, linewidth=0)
                 axes.stairs(

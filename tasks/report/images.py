@@ -119,6 +119,8 @@ def _truths(
 ) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]:
     """The true mask as the metrics use it and as the tile shows it; None where there is none to trust."""
     resolution = source.run["metric_resolution"]
+    if entry.anomalous is None:
+        return None, None
     if entry.mask_reason is not None:
         notes.append(f"not in the pixel metrics: {entry.mask_reason}")
         return None, None

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storage.results.metrics import BY_NAME, SHOWN
+from storage.results.metrics import BY_NAME
 from tasks.core.methods.interface import Method
 from tasks.core.settings import declarations
 from tasks.report.source import Row, Source
@@ -93,7 +93,7 @@ def method_table(source: Source) -> MethodTable | None:
 
 def _averages(source: Source, label: str) -> Row:
     means = {name: row["mean"] for name, row in source.summaries[label].items()}
-    return {"status": "ok", **{name: means[name] for name in SHOWN}}
+    return {"status": "ok", **means}
 
 
 @dataclass(frozen=True)

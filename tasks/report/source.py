@@ -16,7 +16,7 @@ from storage.datasets.dataset import Dataset, read_image, read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile, Manifest
 from storage.errors import StoreError, UnreachableStoreError
-from storage.results.metrics import METRICS
+from storage.results.metrics import METRICS, Metric
 from storage.results.reader import Results
 from storage.store.store import Store
 from tasks.core.config import Configuration
@@ -74,8 +74,12 @@ class Source:
         return {
             metric.name: metric.title
             for metric in METRICS
-            if metric.shown and (self.method.has_map or metric.rule == "embedding")
+            if (metric.shown or self._has(metric)) and (self.method.has_map or metric.rule == "embedding")
         }
+
+    def _has(self, metric: Metric) -> bool:
+        """Whether the samples of a category are measured by it."""
+        return metric.level == "sample" and any(row[metric.name] is not None for row in self.categories)
 
     @cached_property
     def summaries(self) -> dict[str, dict[str, Row]]:

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from storage.datasets.layouts.file import GOOD, UNLABELLED
 from storage.datasets.manifest import ImageFile
 from storage.results.metrics import SCORE_RULES
 from tasks.core.metrics.curves import pro_curve, roc_curve
@@ -53,9 +54,11 @@ class ImageView:
         return self.entry.image_id.removeprefix(f"{self.entry.category}/test/")
 
     def outcome(self, rule: str) -> str:
-        """Verdict by a rule against the label, in words; "" without a threshold."""
+        """Verdict by a rule, against the label if there is one, in words; "" without a threshold."""
         if self.flagged[rule] is None:
             return ""
+        if self.entry.anomalous is None:
+            return "above the threshold" if self.flagged[rule] else "below the threshold"
         if self.entry.anomalous:
             return "found" if self.flagged[rule] else "missed"
         return "false alarm" if self.flagged[rule] else "passed"
@@ -81,20 +84,27 @@ def rules_of(images: Sequence[Row]) -> Rules:
 
 def image_charts(category: Row, images: Sequence[Row], rules: Rules) -> dict[str, list[Markup]]:
     """`roc`: one chart of all rules, if it is defined; `scores`: a histogram a rule, with its threshold."""
-    anomalous = np.array([row["anomalous"] for row in images], dtype=bool)
+    normal, anomalous, unlabelled = (
+        np.array([row["anomalous"] is label for row in images], dtype=bool) for label in (False, True, None)
+    )
     scores = {rule: np.array([row[f"score_{rule}"] for row in images]) for rule in rules}
     roc, histograms = [], []
-    if anomalous.any() and not anomalous.all():
+    if anomalous.any() and normal.any():
         lines = []
         for rule, values in scores.items():
-            ranking = Ranking.of(values[~anomalous], values[anomalous])
+            ranking = Ranking.of(values[normal], values[anomalous])
             lines.append(Line(f"{rules[rule]}, {ranking.rocauc():.3f}", roc_curve(ranking)))
         roc.append(rates(lines, "ROC curve of images", "true-positive rate"))
     for rule, values in scores.items():
         threshold = category[f"image_f1_max_threshold_{rule}"]
         thresholds = [] if threshold is None else [("F1-max, chosen on the test set", threshold)]
         title, unit = _HISTOGRAMS[rule]
-        histograms.append(histogram(values[~anomalous], values[anomalous], thresholds, title, unit))
+        of_kinds = {
+            "normal": values[normal],
+            "anomalous": values[anomalous],
+            "unlabelled": values[unlabelled],
+        }
+        histograms.append(histogram(of_kinds, thresholds, title, unit))
     return {"roc": roc, "scores": histograms}
 
 
@@ -113,10 +123,12 @@ def pixel_charts(pairs: Iterable[tuple[NDArray[np.float32], NDArray[np.bool_]]])
 
 
 def kinds(views: Sequence[ImageView], recalls: Mapping[str, float], rules: Rules) -> list[Kind]:
-    """Results by kind of defect, normal images first; `recalls` gives the pixels found of an image."""
-    normal = [view for view in views if not view.entry.anomalous]
+    """Results by kind of defect, normal images first, unlabelled last; `recalls`: an image's pixels found."""
+    normal = [view for view in views if view.entry.anomalous is False]
     found = []
-    for name in sorted({view.entry.defect for view in views}, key=lambda name: (name != "good", name)):
+    for name in sorted(
+        {view.entry.defect for view in views}, key=lambda name: (name != GOOD, name == UNLABELLED, name)
+    ):
         of_kind = [view for view in views if view.entry.defect == name]
         shares = [recalls[view.entry.image_id] for view in of_kind if view.entry.image_id in recalls]
         found.append(
@@ -135,7 +147,7 @@ def hardest(views: Sequence[ImageView], rule: str, count: int) -> dict[str, list
     """The highest-scoring normal and the lowest-scoring anomalous images by a rule."""
     ranked = sorted(views, key=lambda view: view.places[rule])
     return {
-        "highest-scoring normal": [view for view in ranked if not view.entry.anomalous][:count],
+        "highest-scoring normal": [view for view in ranked if view.entry.anomalous is False][:count],
         "lowest-scoring anomalous": [view for view in reversed(ranked) if view.entry.anomalous][:count],
     }
 

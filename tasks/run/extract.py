@@ -37,7 +37,7 @@ def extract(part: Part) -> tuple[Stage, Part]:
     start = time.perf_counter()
     job, category, features = part.job, part.category, part.features
     features.describe(job.configuration.feature_description(job.weights_sha256))
-    entries = [*part.manifest.train(), *part.manifest.test()]
+    entries = part.manifest.used()
     by_key = {entry.key: entry for entry in reversed(entries)}
     missing = features.missing([entry.key for entry in entries])
     done = len(by_key) - len(missing)

@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 
-from storage.datasets.manifest import Manifest, last_manifest
+from storage.datasets.manifest import ImageFile, Manifest, last_manifest
 from storage.datasets.scan import read_manifest
-from storage.store.store import digest
+from storage.store.store import Store, digest
 from storage.store.tables import table_bytes
 from tasks.job import Job, Stage
-from tasks.progress import report
+from tasks.progress import report_files
 from tasks.step import step
+
+_EVERY = 30.0  # seconds between two writes of what was read so far
 
 
 @step
-def ingest(job: Job) -> Stage:
-    """Write the manifest of the run; an image seen before is hashed, not decoded."""
+def ingest(job: Job, *, verify: bool = False) -> Stage:
+    """Write the manifest of the run; of a dataset seen before, only what changed is read, or all to `verify`.
+
+    What was read when this is interrupted is kept, and not read again.
+    """
     start = time.perf_counter()
     store = job.open_store()
     known = last_manifest(store, job.dataset.name)
-    manifest = read_manifest(job.dataset, job.categories, known=known, progress=report_files)
+    kept = _Kept(store, job.dataset.name, known)
+    try:
+        manifest = read_manifest(
+            job.dataset, job.categories, known=known, verify=verify, progress=report_files, read=kept.read
+        )
+    except BaseException:
+        kept.write()
+        raise
     content = table_bytes(manifest.table())
     store.remove([store.set_aside(job.run_id)])
     store.write(store.job(job.run_id, "manifest"), content)
@@ -29,10 +42,28 @@ def ingest(job: Job) -> Stage:
     return Stage("ingest", None, time.perf_counter() - start, new, len(manifest.files))
 
 
-def report_files(done: int, total: int) -> None:
-    """Log now and then how many files of a dataset have been read."""
-    if done % 50 == 0 or done == total:
-        report("ingest", None, done, total)
+class _Kept:
+    """Keeps in the store what was read of a dataset, now and then, beside what was known."""
+
+    def __init__(self, store: Store, name: str, known: Manifest | None) -> None:
+        self._store, self._name = store, name
+        self._files = {file.image_id: file for file in known.files} if known else {}
+        self._new = 0
+        self._written = time.monotonic()
+
+    def read(self, files: Sequence[ImageFile]) -> None:
+        """Take over what was read, and write it once in `_EVERY` seconds."""
+        self._new += sum(file.stamp is None or file != self._files.get(file.image_id) for file in files)
+        self._files |= {file.image_id: file for file in files}
+        if time.monotonic() - self._written > _EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write it, if any of it is new."""
+        if self._new:
+            manifest = Manifest(self._name, tuple(self._files.values()))
+            self._store.write(self._store.manifest(self._name), table_bytes(manifest.table()))
+        self._new, self._written = 0, time.monotonic()
 
 
 def fingerprint(job: Job, manifest: Manifest) -> str:

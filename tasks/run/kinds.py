@@ -29,7 +29,7 @@ def kind_rows(categories: Sequence[Row], images: Sequence[Row]) -> list[dict[str
 
 
 def _of_category(category: Row, images: Sequence[Row]) -> list[dict[str, Any]]:
-    normal = [row for row in images if not row["anomalous"]]
+    normal = [row for row in images if row["anomalous"] is False]
     kinds: dict[str, list[Row]] = {}
     for row in images:
         if row["anomalous"]:

@@ -26,8 +26,7 @@ from tasks.core.networks.backbone import Backbone
 from tasks.job import Job, Part, Request
 from tasks.methods.by_name import scoring_of
 from tasks.methods.scoring import Scoring
-from tasks.progress import report
-from tasks.run.ingest import report_files
+from tasks.progress import report, report_files
 from tasks.run.prepare import settle
 from tasks.run.tables import first_spade
 from tasks.weights import read_state_dict
@@ -44,7 +43,7 @@ class Work:
 
     Attributes:
         category: its name.
-        images: usable images, training and test.
+        images: usable images of all splits.
         extract: distinct images without features, not counting those of a category before.
         score: distinct test images without scores by SPADE.
         pairs: images of galleries that they are matched with.
@@ -143,14 +142,14 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
     works = []
     for category in manifest.categories():
         part = Part(job, category, manifest.of(category), store, features)
-        train, test = part.train, part.test
-        images = len(part.manifest.train()) + len(part.manifest.test())
+        test = part.test
+        images = part.manifest.used()
         try:
             part.manifest.check()
         except DatasetError as error:
-            works.append(Work(category, images, reason=str(error)))
+            works.append(Work(category, len(images), reason=str(error)))
             continue
-        extract = set(features.missing([*train, *test])) - planned
+        extract = set(features.missing([image.key for image in images])) - planned
         planned |= extract
         counts = Counter[str]()
         for scoring in _scorings(part):
@@ -162,7 +161,7 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
         works.append(
             Work(
                 category,
-                images,
+                len(images),
                 len(extract),
                 counts["score"],
                 counts["pairs"],

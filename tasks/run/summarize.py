@@ -25,9 +25,11 @@ from tasks.core.networks.preprocess import align_mask
 from tasks.job import Part, Stage
 from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER, report
+from tasks.run.samples import sample_level
 from tasks.step import step
 
 _METRICS_VERSION = 3
+_NO_LABEL = "no test image has a label"
 
 Row = dict[str, Any]
 
@@ -46,7 +48,7 @@ def summarize(scoring: Scoring) -> tuple[Row, dict[str, Row], Stage]:
     computed = metrics is None
     if metrics is None:
         pixel_level, profile = _pixel_level(part, test, scores, method)
-        metrics = _image_level(test, scores) | pixel_level
+        metrics = _image_level(test, scores) | sample_level(test, scores) | pixel_level
         if metrics["pixel_images"] == sum(image.mask_reason is None for image in test):
             scores.write_metrics(metrics_key, metrics, None if profile is None else vars(profile))
     by_image = metrics.pop("by_image", {})
@@ -56,8 +58,9 @@ def summarize(scoring: Scoring) -> tuple[Row, dict[str, Row], Stage]:
         "status": "ok",
         **metrics,
         "train": len(part.train),
-        "test_normal": sum(not image.anomalous for image in test),
+        "test_normal": sum(image.anomalous is False for image in test),
         "test_anomalous": sum(image.anomalous is True for image in test),
+        "unlabelled": len(part.manifest.unlabelled()),
         "without_mask": len(test) - metrics["pixel_images"],
         **{name: scoring.settled.description().get(name) for name in ("k_image", "k_gallery")},
         "metric_resolution": part.job.configuration.metric_resolution,
@@ -87,7 +90,9 @@ def _about(part: Part, method: Method) -> Row:
 
 
 def _image_level(test: Sequence[ImageFile], scores: Scores) -> Row:
-    anomalous = np.array([image.anomalous for image in test])
+    anomalous = np.array([image.anomalous for image in test], bool)
+    if not test:
+        return {"image_reason": _NO_LABEL}
     if anomalous.all() or not anomalous.any():
         kind = "anomalous" if anomalous.all() else "normal"
         return {"image_reason": f"all test images are {kind}: ranking needs both kinds"}
@@ -124,6 +129,8 @@ def _pixel_level(
             except UnreadableImageError as error:
                 LOGGER.warning("%s is left out of the pixel metrics: %s", image.image_id, error)
     counted = {"pixel_images": len(masks)}
+    if not test:
+        return counted | {"pixel_reason": _NO_LABEL}, None
     if not any(mask.any() for mask in masks.values()):
         reason = "no test image has an anomalous pixel in a usable mask within the evaluated area"
         return counted | {"pixel_reason": reason}, None
@@ -157,9 +164,9 @@ def _by_image(
     return [None if math.isnan(value) else value for value in (found.get(image, math.nan) for image in test)]
 
 
-def _label(image: ImageFile) -> tuple[str, bool, str, str]:
-    """What the metrics depend on: content, label, mask."""
-    return image.key, bool(image.anomalous), image.mask_key, image.mask_reason or ""
+def _label(image: ImageFile) -> tuple[str, bool, str, str, str]:
+    """What the metrics depend on: content, label, mask, sample."""
+    return image.key, bool(image.anomalous), image.mask_key, image.mask_reason or "", image.sample or ""
 
 
 def _ends(metric: Metric, interval: Interval) -> dict[str, float]:

@@ -125,7 +125,7 @@ def image_rows(
     """
     rows = []
     for method, image in product(methods, manifest.files):
-        if image.split != "test":
+        if image.split not in ("test", "unlabelled"):
             continue
         row = {name: value for name, value in asdict(image).items() if name in IMAGES.names}
         row["method"] = method
@@ -146,7 +146,7 @@ def neighbor_rows(manifest: Manifest, scored: Scored) -> list[dict[str, Any]]:
     for (category, method), scores in scored.items():
         part = manifest.of(category)
         train = part.train()
-        for image in part.test():
+        for image in part.scored():
             record = scores.read(image.key)
             pairs = zip(record.neighbors, record.squared_distances, strict=True)
             for rank, (position, distance) in enumerate(pairs, start=1):

@@ -147,7 +147,7 @@ def test_the_tables_agree_with_a_plain_computation_of_the_whole_method(
     highest = [np.sort(values.ravel())[-41:].mean() for values in maps]
     np.testing.assert_allclose(images["score_map"], highest, rtol=1e-4)
     found = Results(finished).categories().set_index("category").loc[category]
-    labels, pixels, truth = images["anomalous"], np.stack(maps).ravel(), np.stack(masks).ravel()
+    labels, pixels, truth = images["anomalous"].astype(bool), np.stack(maps).ravel(), np.stack(masks).ravel()
     assert found["image_rocauc_embedding"] == pytest.approx(roc_auc_score(labels, scores))
     assert found["image_rocauc_map"] == pytest.approx(roc_auc_score(labels, highest))
     assert found["pixel_rocauc"] == pytest.approx(roc_auc_score(truth, pixels), abs=1e-6)

@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import indent
 from typing import TYPE_CHECKING
 
+from flows.cli.screen.progress import progress_display
 from flows.cli.screen.tables import print_table, rendered
 from storage.datasets import masks
 from storage.datasets.dataset import find_categories
@@ -21,6 +22,7 @@ from storage.datasets.registry import Registration
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store
+from tasks.progress import report_files
 
 if TYPE_CHECKING:
     from tasks.run.plan import Plan
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
 def inspect_dataset(named: Registration, store: str, *, every: bool = False, verify: bool = False) -> None:
     """Read a dataset as the next run would, and show what it holds; nothing is written."""
     known = last_manifest(Store.peek(store), named.dataset.name)
-    manifest = read_manifest(named.dataset, named.categories, known=known, verify=verify)
+    with progress_display(enabled=True):
+        manifest = read_manifest(
+            named.dataset, named.categories, known=known, verify=verify, progress=report_files
+        )
     print(f"{named.dataset.root}: layout {named.dataset.layout.kind}")
     print_inspection(manifest, every=every)
     every_category = find_categories(named.dataset)
@@ -40,7 +45,8 @@ def inspect_dataset(named: Registration, store: str, *, every: bool = False, ver
 
 def add_dataset(name: str, root: str, registry: str, layout: str | None = None, *, write: bool) -> None:
     """Show the entry that a folder gets in the file of registered datasets, and write it if asked to."""
-    proposal = propose(name, root, layout)
+    with progress_display(enabled=True):
+        proposal = propose(name, root, layout, report_files)
     print(proposal.entry())
     print_inspection(proposal.manifest)
     if write:
@@ -87,9 +93,8 @@ def print_layouts() -> None:
 
 
 def _row(part: Manifest) -> dict[str, object]:
-    used = [*part.train(), *part.validation(), *part.test(), *part.unlabelled()]
     defects = Counter(image.defect for image in part.test())
-    sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in used)
+    sizes = Counter(f"{image.width}x{image.height} {image.mode}" for image in part.used())
     try:
         part.check()
         problem = ""

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.results.metrics import BY_IMAGE, COMPARED, SCORE_RULES, SHOWN
+from storage.results.metrics import BY_IMAGE, COMPARED, SAMPLED, SCORE_RULES, SHOWN
 from tasks.core.grid import AXES, K
 
 
@@ -31,9 +31,11 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "categories": {
         **_plain("category", "method"),
         **SHOWN,
+        **{metric.name: metric.title for metric in SAMPLED},
         "train": "train",
         "test_normal": "normal",
         "test_anomalous": "anomalous",
+        "unlabelled": "unlabelled",
         "set_aside": "set aside",
         "reason": "failed because",
         "image_reason": "no image metrics because",
@@ -49,7 +51,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "images": {
         "image_id": "image",
-        **_plain("method", "anomalous"),
+        **_plain("method", "anomalous", "defect"),
         **_SCORES,
         "reason": "no score because",
     },
@@ -146,7 +148,10 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     ),
 }
 _NOTES = frozenset(  # shown where a row has one; reasons, too
-    {"cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"}
+    {
+        *("cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"),
+        *(metric.name for metric in SAMPLED),
+    }
 )
 _SEVERAL = frozenset({"category", "method", *_AXES})  # shown where rows differ in them, in these tables:
 _DIFFERING: Mapping[str, Set[str]] = {
@@ -191,7 +196,7 @@ def rendered(
     shown = [
         column
         for column in columns
-        if (not _is_note(column) or any(row.get(column) not in (None, "") for row in rows))
+        if (not _is_note(column) or any(row.get(column) for row in rows))
         and (column not in _DIFFERING.get(name, ()) or len({row.get(column) for row in rows}) > 1)
     ]
     table = Table(show_footer=footer is not None)

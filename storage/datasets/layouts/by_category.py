@@ -6,21 +6,16 @@ from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import PurePosixPath
-from typing import ClassVar, NamedTuple
+from typing import ClassVar
 
 from storage.datasets.images import SUFFIXES
 from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.interface import Layout
+from storage.datasets.layouts.masks import Mask, below, stem_of
 from storage.datasets.tree import Tree
-from storage.errors import DatasetError
+from storage.errors import DatasetError, OneCategoryError
 
-
-class Mask(NamedTuple):
-    """A file of a mask: the kind and the stem of its image, and where it lies."""
-
-    defect: str
-    stem: str
-    path: str
+WITH_VALIDATION: Mapping[str, Split] = {"train": "train", "validation": "validation", "test": "test"}
 
 
 class ByCategory(Layout):
@@ -51,7 +46,7 @@ class ByCategory(Layout):
         met = {*tree.listing().folders, *(path for path in tree.unusable_folders if "/" not in path)}
         names = sorted(each for each in met if self.is_category(tree, each) or each in tree.unusable_folders)
         if not names and self.is_category(tree, ""):
-            raise DatasetError(
+            raise OneCategoryError(
                 f"{tree.root} is one category: name its parent folder and `--category '{tree.root.name}'`"
             )
         if not names:
@@ -94,22 +89,3 @@ class ByCategory(Layout):
             if mask.path not in claimed:
                 reason = f"a mask without an image: {mask.defect}/{mask.stem}"
                 yield File(category, "ground_truth", mask.path, mask.defect, reason=reason)
-
-
-def below(tree: Tree, folder: str) -> Iterator[tuple[str, str]]:
-    """Name of each folder in a folder, and path of each file in that, sorted."""
-    for name in tree.listing(folder).folders:
-        for file in tree.listing(f"{folder}/{name}").files:
-            yield name, f"{folder}/{name}/{file}"
-
-
-def stem_of(path: str) -> str:
-    """The name of a mask without its suffix and the ending _mask."""
-    return PurePosixPath(path).stem.removesuffix("_mask")
-
-
-def deeper(tree: Tree, folder: str) -> Iterator[Mask]:
-    """The masks in FOLDER/KIND/STEM, several an image."""
-    for kind in tree.listing(folder).folders:
-        for stem, path in below(tree, f"{folder}/{kind}"):
-            yield Mask(kind, stem, path)

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Literal
-
-import numpy as np
+from typing import Literal
 
 from storage.datasets.arrays import slice_name, slice_of
+from storage.datasets.layouts.annotations import Annotations, annotations_of
 from storage.datasets.layouts.file import GOOD, File, Split
 from storage.datasets.layouts.interface import Layout
-from storage.datasets.outlines import draw
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 from storage.store.location import Location, read_bytes
@@ -55,7 +50,7 @@ class Coco(Layout):
             path = _path(part)
             split: Split = next((side for start, side in _SPLITS.items() if part.startswith(start)), "test")
             try:
-                parsed = _Parsed(tree.read(path))
+                parsed = Annotations(tree.read(path))
             except (OSError, ValueError, KeyError, TypeError) as error:
                 raise DatasetError(f"{tree.root / path} cannot be read ({error})") from error
             for number, image in parsed.images.items():
@@ -71,30 +66,7 @@ class Coco(Layout):
         if part is None:
             return read_bytes(root / name)
         file = root / part[0]
-        parsed = _parsed(file, file.medium.stamp(file.path))
-        image = parsed.images[part[1]]
-        height, width = image["height"], image["width"]
-        drawn = [draw(each["segmentation"], height, width) for each in parsed.annotations[part[1]]]
-        sink = io.BytesIO()
-        np.save(sink, np.any(drawn, axis=0).astype(np.uint8))
-        return sink.getvalue()
-
-
-class _Parsed:
-    """Images and their annotations by the image's number, names of kinds by theirs."""
-
-    def __init__(self, content: bytes) -> None:
-        table = json.loads(content)
-        self.images: dict[int, dict[str, Any]] = {image["id"]: image for image in table["images"]}
-        self.kinds: dict[int, str] = {kind["id"]: kind["name"] for kind in table["categories"]}
-        self.annotations: dict[int, list[dict[str, Any]]] = {number: [] for number in self.images}
-        for annotation in table.get("annotations", ()):
-            self.annotations[annotation["image_id"]].append(annotation)
-
-
-@lru_cache(maxsize=4)
-def _parsed(path: Location, stamp: str) -> _Parsed:  # noqa: ARG001 (another file, another key)
-    return _Parsed(read_bytes(path))
+        return annotations_of(file, file.medium.stamp(file.path)).mask(part[1])
 
 
 def _parts(tree: Tree) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Literal
 
 GOOD = "good"
 UNLABELLED = "unlabelled"
+DEFECT = "defect"  # where no kind of it is named
 Split = Literal["train", "validation", "test", "unlabelled", "undecided", "ground_truth"]
 
 
@@ -16,7 +17,8 @@ class File:
 
     A normal image of the split "undecided" is divided by its content. `image_id` and `masks` are paths below
     the dataset's root; several masks of an image are joined. `by_mask` says that the image is anomalous only
-    if its masks have an anomalous pixel, `defect` being its kind then. `reason` says why the file is not to
+    if its masks have an anomalous pixel, `defect` being its kind then. `sample` names the piece that the
+    image is one of several views of. `reason` says why the file is not to
     be used.
     """
 
@@ -26,6 +28,7 @@ class File:
     defect: str = GOOD
     masks: tuple[str, ...] = ()
     by_mask: bool = False
+    sample: str | None = None
     reason: str | None = None
 
     @property

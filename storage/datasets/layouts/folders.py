@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import PurePosixPath
 from typing import Literal
 
-from storage.datasets.globs import check_pattern, find, parts_of
+from storage.datasets.globs import check_patterns, find
 from storage.datasets.layouts.division import Divided
 from storage.datasets.layouts.file import GOOD, File, Split
+from storage.datasets.layouts.templates import check_template, filled
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 
-_NAMES = ("category", "defect")
+_NAMES = ("category", "defect", "sample")
 _UNNAMED = "anomalous"
 
 
@@ -23,7 +22,8 @@ class Folders(Divided):
     """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
 
     A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
-    `anomalous`. A file that is another's mask is no image.
+    `anomalous`. A file that is another's mask is no image. Views of a piece
+    have the part `{sample}` in common.
 
     Attributes:
         normal: normal images, divided into training and test images by a seeded hash of their content.
@@ -48,29 +48,14 @@ class Folders(Divided):
 
     def __post_init__(self) -> None:
         """Check each setting; DatasetError names the first that is wrong."""
-        patterns = [pattern for _, _, pattern in self._patterns()]
         if not self.normal and not self.train_normal:
             raise DatasetError("neither normal nor train_normal names a pattern: one is needed to train with")
-        for pattern in patterns:
-            check_pattern(pattern, _NAMES)
-        with_category = ["category" in parts_of(pattern) for pattern in patterns]
-        if any(with_category) and not all(with_category):
-            lacking = patterns[with_category.index(False)]
-            raise DatasetError(
-                f"{lacking!r} has no part {{category}}, and others have: give it to all or none"
-            )
-        if any(with_category) and self.category is not None:
-            raise DatasetError(
-                f"category is {self.category!r}, and patterns have a part {{category}}: drop one"
-            )
+        named = check_patterns([pattern for *_, pattern in self._patterns()], _NAMES, common="category")
+        if named and self.category is not None:
+            raise DatasetError(f"category is {self.category!r}, and patterns have {{category}}: drop one")
         super().__post_init__()
-        try:
-            self._mask_of("folder/name.png", "category", "defect")
-        except (KeyError, IndexError, ValueError, AttributeError) as error:
-            raise DatasetError(
-                f"mask is {self.mask!r}: it is a path such as '{{parent}}/{{stem}}.png', "
-                "made of {parent}, {stem}, {name}, {category} and {defect}"
-            ) from error
+        if self.mask is not None:
+            check_template(self.mask)
 
     def categories(self, tree: Tree, name: str) -> list[str]:
         """Names of the categories that have an image."""
@@ -94,27 +79,19 @@ class Folders(Divided):
         else:
             yield from (("test", None, pattern) for pattern in self.anomalous)
 
-    def _mask_of(self, image_id: str, category: str, defect: str) -> str | None:
-        if self.mask is None:
-            return None
-        path = PurePosixPath(image_id)
-        parts = {"parent": path.parent, "stem": path.stem, "name": path.name}
-        return posixpath.normpath(self.mask.format(**parts, category=category, defect=defect))
-
     def _files(self, tree: Tree, name: str) -> list[File]:
         found: dict[str, File] = {}
         for split, defect, pattern in self._patterns():
             for image_id, parts in find(tree, pattern):
                 category = parts.get("category") or self.category or name
                 kind = defect or parts.get("defect", _UNNAMED)
-                found.setdefault(image_id, File(category, split, image_id, kind))
+                found.setdefault(image_id, File(category, split, image_id, kind, sample=parts.get("sample")))
         masks: dict[str, tuple[str, ...]] = {}
         for image_id, file in found.items():
-            mask = self._mask_of(image_id, file.category, file.defect)
-            if mask is not None and mask != image_id:
-                folder, _, mask_name = mask.rpartition("/")
-                if mask_name in tree.listing(folder).files:
-                    masks[image_id] = (mask,)
+            mask = filled(self.mask, image_id, file.category, file.defect) if self.mask else image_id
+            folder, _, mask_name = mask.rpartition("/")
+            if mask != image_id and mask_name in tree.listing(folder).files:
+                masks[image_id] = (mask,)
         others = {mask for joined in masks.values() for mask in joined}
         return [
             file if file.split == "train" else replace(file, masks=masks.get(image_id, ()))

@@ -71,8 +71,7 @@ class Frames(Layout):
             for video in tree.listing(self.train).folders
             for frame in _frames(tree, f"{self.train}/{video}")
         ]
-        used = min(self.train_number, len(frames))
-        for position in range(used):
+        for position in range(used := min(self.train_number, len(frames))):
             yield File(category, "train", frames[position * len(frames) // used])
         masks = set(tree.listing(self.masks).files)
         for video in tree.listing(self.test).folders:
@@ -90,11 +89,9 @@ class Frames(Layout):
             reason = f"not a label a frame: {path} has {len(labels)}, the video {len(frames)} frames"
         for number in range(0, len(frames), self.test_step):
             image_id = f"{self.test}/{video}/{frames[number]}"
-            if reason is not None:
-                yield File(category, "test", image_id, reason=reason)
-                continue
+            defect = "anomalous" if reason is None and labels[number] else GOOD
             masks = (slice_name(f"{self.masks}/{video}.npy", number),) if has_mask else ()
-            yield File(category, "test", image_id, "anomalous" if labels[number] else GOOD, masks)
+            yield File(category, "test", image_id, defect, masks, reason=reason)
 
 
 def _frames(tree: Tree, folder: str) -> list[str]:

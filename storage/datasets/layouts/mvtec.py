@@ -27,8 +27,10 @@ class Mvtec(ByCategory):
 
     @classmethod
     def is_category(cls, tree: Tree, folder: str) -> bool:
-        """Whether there is a train or a test folder."""
-        return bool({"train", "test"} & set(tree.listing(folder).folders))
+        """Whether there is a train or a test folder, whose images, if any, lie in folders of their kinds."""
+        found = {"train", "test"} & {*tree.listing(folder).folders}
+        inside = [tree.listing(f"{folder}/{name}") for name in found]
+        return any(listing.folders or not listing.files for listing in inside)
 
 
 @dataclass(frozen=True)

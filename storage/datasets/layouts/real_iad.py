@@ -54,12 +54,15 @@ class RealIad(Layout):
         for category in categories:
             content = self._list(tree, category)
             here = f"{_folder(size)}/{category}"
+            tree.gather(here)  # a folder a sample
             for split in _SPLITS:
                 for row in content[split]:
                     kind, mask = row["anomaly_class"], row.get("mask_path")
                     masks = (f"{here}/{mask}",) if mask else ()
                     path = f"{here}/{row['image_path']}"
-                    yield File(category, split, path, GOOD if kind == "OK" else kind, masks)
+                    defect = GOOD if kind == "OK" else kind
+                    sample = str(PurePosixPath(row["image_path"]).parent)
+                    yield File(category, split, path, defect, masks, sample=sample)
 
     def _list(self, tree: Tree, category: str) -> dict[str, list[dict[str, Any]]]:
         path = f"realiad_jsons/{self.division}/{category}.json"

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
-
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import Literal
 
 from storage.datasets.layouts.division import Divided
 from storage.datasets.layouts.file import GOOD, UNLABELLED, File, Split
+from storage.datasets.layouts.rows import SUFFIXES, table_rows
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 
-_SUFFIXES = (".csv", ".jsonl", ".parquet")
 _SPLITS: Mapping[str, Split] = {
     **{"train": "train", "validation": "validation", "val": "validation", "test": "test"},
     "": "undecided",
@@ -29,7 +23,7 @@ _NORMAL = frozenset({"good", "normal", "ok", "0", "false", "0.0"})
 class Table(Divided):
     """A table in CSV, JSON lines or Parquet: a row an image, its paths below the root.
 
-    NAME.csv|NAME.jsonl|NAME.parquet              image, split, label or defect, mask, category
+    NAME.csv|NAME.jsonl|NAME.parquet              image, split, label or defect, mask, category, sample
 
     All columns but image may be absent. A label is good, normal, ok or 0, or else a kind of defect; without
     one a test image is unlabelled and any other normal. A normal image without a split is divided by its
@@ -70,13 +64,13 @@ class Table(Divided):
         return row.get("category") or self.category or name
 
     def _rows(self, tree: Tree) -> list[dict[str, str]]:
-        found = [file for file in tree.listing().files if file.endswith(_SUFFIXES)]
+        found = [file for file in tree.listing().files if file.endswith(SUFFIXES)]
         path = self.table or (found[0] if len(found) == 1 else None)
         if path is None:
             raise DatasetError(f"{len(found)} tables in {tree.root}: name one as `table` of the layout")
         try:
-            rows = [{key: _text(value) for key, value in row.items()} for row in _read(path, tree.read(path))]
-        except (OSError, ValueError, AttributeError, csv.Error, pa.ArrowException) as error:
+            rows = table_rows(path, tree.read(path))
+        except (OSError, ValueError, AttributeError) as error:
             raise DatasetError(f"{tree.root / path} cannot be read ({error})") from error
         if not rows or not all(row.get("image") for row in rows):
             raise DatasetError(f"{tree.root / path} has no column image with a path in each row")
@@ -91,20 +85,4 @@ def _file(row: Mapping[str, str], category: str) -> File:
     if split not in _SPLITS:
         return File(category, "test", row["image"], defect, reason=f"no such split: {split}")
     side: Split = "unlabelled" if defect == UNLABELLED else _SPLITS[split]
-    return File(category, side, row["image"], defect, masks)
-
-
-def _read(path: str, content: bytes) -> list[dict[str, Any]]:
-    if path.endswith(".parquet"):
-        rows: list[dict[str, Any]] = pq.read_table(io.BytesIO(content)).to_pylist()
-        return rows
-    text = content.decode("utf-8-sig")
-    if path.endswith(".jsonl"):
-        return [json.loads(line) for line in text.splitlines() if line.strip()]
-    return list(csv.DictReader(io.StringIO(text)))
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return ";".join(map(str, value))
-    return "" if value is None or value != value else str(value)
+    return File(category, side, row["image"], defect, masks, sample=row.get("sample") or None)

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from storage.datasets.layouts.by_category import ByCategory, below
+from storage.datasets.layouts.by_category import ByCategory
 from storage.datasets.layouts.file import GOOD, File
 from storage.datasets.layouts.interface import Layout
+from storage.datasets.layouts.masks import below
 from storage.datasets.tree import Tree
 from storage.errors import DatasetError
 

@@ -7,9 +7,9 @@ from published import COPIES
 from tiny import write_category
 
 from storage.datasets.dataset import Dataset
+from storage.datasets.layouts.dagm import Dagm
 from storage.datasets.layouts.folders import Folders
 from storage.datasets.layouts.mvtec import Btad, Mvtec
-from storage.datasets.layouts.surfaces import Dagm
 from storage.datasets.layouts.visa import Visa
 from storage.datasets.registry import Registration, read_registry, resolve
 from storage.errors import DatasetError

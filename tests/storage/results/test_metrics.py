@@ -24,7 +24,7 @@ OF_PIXELS = {*PIXEL_MEASURES, "aupimo"}
 
 def test_what_computes_a_metric_is_there() -> None:
     for metric in METRICS:
-        measures = IMAGE_MEASURES if metric.level == "image" else OF_PIXELS
+        measures = OF_PIXELS if metric.level == "pixel" else IMAGE_MEASURES
         assert metric.measure in measures, metric.name
 
 
@@ -81,6 +81,10 @@ def test_a_metric_says_its_convention_and_its_source_on_the_page() -> None:
         ({"status": "ok", "map_reason": "whole images"}, "pixel_rocauc", "whole images"),
         ({"status": "ok", "pixel_reason": "no mask"}, "pro", "no mask"),
         ({"status": "ok", "image_reason": "one kind"}, "pro", None),
+        ({"status": "ok", "image_reason": "one kind"}, "sample_rocauc_map", "one kind"),
+        ({"status": "ok", "sample_reason": "one view"}, "sample_rocauc_embedding", "one view"),
+        ({"status": "ok", "sample_reason": "one view"}, "image_rocauc_embedding", None),
+        ({"status": "ok", "map_reason": "whole images"}, "sample_rocauc_map", "whole images"),
         ({"status": "ok", "aupimo_reason": "few pixels"}, "aupimo", "few pixels"),
         ({"status": "ok", "aupimo_reason": "few pixels"}, "pro", None),
     ],

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from published import COPIES, Held, coco
+from published import COPIES, Held, Painter, coco, kolektor_sdd
 from tampering import copy
 
 from storage.datasets.dataset import Dataset, read_image, read_mask
+from storage.datasets.layouts.folders import Folders
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, recognise
+from storage.datasets.layouts.kolektor import KolektorSdd
 from storage.datasets.manifest import Manifest
 from storage.datasets.scan import read_manifest
 from storage.datasets.tree import Tree
@@ -49,6 +51,7 @@ def test_a_copy_is_read_with_its_counts_and_masks(kind: str, tmp_path: Path) -> 
         assert len(part.validation()) == expected.validation
         assert [i.anomalous for i in part.unlabelled()] == [None] * expected.unlabelled
         assert len(part.excluded()) == expected.set_aside
+        assert len({i.sample for i in part.files} - {None}) == expected.samples
         assert {i.reason for i in part.excluded()} <= {"a defect among the training images"}
         for image in part.test():
             assert image.mask_reason is None
@@ -113,6 +116,44 @@ def test_annotations_that_cannot_be_drawn_cost_no_image(tmp_path: Path) -> None:
     reasons = [image.mask_reason or "" for image in read_manifest(Dataset.at(tmp_path).recognised()).test()]
     assert len(reasons) == 2
     assert all("runs of 649 pixels in an image of 648" in reason for reason in reasons)
+
+
+def test_a_fold_tests_its_folders_and_trains_with_the_normal_images_of_the_others(tmp_path: Path) -> None:
+    kolektor_sdd(tmp_path)  # kos00 to kos03, two parts each, Part0 of the first two defective
+    tested = {}
+    for fold in (1, 2, 3):
+        manifest = read_manifest(Dataset.at(tmp_path, KolektorSdd(fold=fold)))
+        tested[fold] = {image.image_id.split("/")[0] for image in manifest.test()}
+        assert len(manifest.test()) == 2 * len(tested[fold])
+        assert {image.reason for image in manifest.excluded()} <= {"a defect among the training images"}
+        assert not {image.image_id.split("/")[0] for image in manifest.train()} & tested[fold]
+    assert tested == {1: {"kos00", "kos03"}, 2: {"kos01"}, 3: {"kos02"}}
+    named = read_manifest(Dataset.at(tmp_path, KolektorSdd(test_folders=("kos01", "kos02"))))
+    assert {image.image_id.split("/")[0] for image in named.test()} == {"kos01", "kos02"}
+    assert [image.image_id for image in named.excluded()] == ["kos00/Part0.jpg"]
+    with pytest.raises(DatasetError, match=r"test_folders has 'kos9': it is one of kos00, kos01"):
+        read_manifest(Dataset.at(tmp_path, KolektorSdd(test_folders=("kos9",))))
+    with pytest.raises(DatasetError, match="fold is 1, and test_folders are named: drop one"):
+        KolektorSdd(fold=1, test_folders=("kos01",))
+
+
+def test_views_of_a_sample_are_found_by_a_column_or_a_part_of_a_name(tmp_path: Path) -> None:
+    paint = Painter(tmp_path)
+    rows = [
+        (f"{folder}/{n}-{view}.png", "train" if folder == "ok" else "test", folder, n)
+        for folder in ("ok", "bad")
+        for n in "ab"
+        for view in "12"
+    ]
+    paint.image(*(row[0] for row in rows))
+    lines = ["image,split,label,sample", *(",".join(row) for row in rows)]
+    (tmp_path / "list.csv").write_text("\n".join(lines))
+    layout = Folders(train_normal=("ok/{sample}-?.png",), anomalous=("bad/{sample}-?.png",))
+    for described in (LAYOUTS["table"](), layout):
+        manifest = read_manifest(Dataset.at(tmp_path, described))
+        assert [(image.image_id, image.sample) for image in manifest.test()] == [
+            *(("bad/a-1.png", "a"), ("bad/a-2.png", "a"), ("bad/b-1.png", "b"), ("bad/b-2.png", "b")),
+        ]
 
 
 @pytest.mark.parametrize("kind", ["mvtec", "visa", "kolektor_sdd"])
