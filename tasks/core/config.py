@@ -9,7 +9,15 @@ from typing import Any, Literal, get_args
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import traits
-from tasks.core.networks.traits import INPUT_SIZE, Precision, Preprocessing, Traits
+from tasks.core.networks.traits import (
+    INPUT_SIZE,
+    Grid,
+    Level,
+    Precision,
+    Preprocessing,
+    Traits,
+    taken_levels,
+)
 from tasks.core.settings import Settings, declarations, setting
 
 Protocol = Literal["paper", "full", "full256"]
@@ -46,6 +54,12 @@ class Configuration(Settings):
         determines="features",
         stated=True,
     )
+    layers: tuple[Level, ...] = setting(
+        (),
+        "layers of the network that give levels, as layer2 or blocks.3, and with +norm after its final norm; "
+        "a stride stands for the last map that has it, and by default those of 4 to 16 are taken",
+        determines="features",
+    )
     sigma: float = setting(
         4.0, "standard deviation of the Gaussian filter, pixels at metric resolution; 0 for none",
         low=0, noun="number of pixels", determines="maps", stated=True,
@@ -66,6 +80,7 @@ class Configuration(Settings):
     def __post_init__(self) -> None:
         """Check each setting, and the filter against the maps."""
         super().__post_init__()
+        object.__setattr__(self, "layers", taken_levels(self.layers, "layers"))
         if self.sigma >= self.metric_resolution:
             raise ConfigurationError(
                 f"sigma is {self.sigma!r}: it is a number of pixels from 0 (no filter) "
@@ -73,13 +88,13 @@ class Configuration(Settings):
             )
 
     @property
-    def grids(self) -> dict[int, int]:
-        """Cells a side of each level that the backbone has, by stride, finest first."""
-        return dict(self._traits.grids)
+    def grids(self) -> dict[Level, Grid]:
+        """The grid of each level, finest first."""
+        return self._traits.grids
 
     @property
-    def strides(self) -> tuple[int, ...]:
-        """Strides of all levels that the backbone has, finest first."""
+    def levels(self) -> tuple[Level, ...]:
+        """Names of all levels, finest first."""
         return tuple(self.grids)
 
     @property
@@ -90,16 +105,17 @@ class Configuration(Settings):
 
     @property
     def _traits(self) -> Traits:
-        return traits(self.backbone, _GEOMETRIES[self.protocol][1])
+        side = _GEOMETRIES[self.protocol][1]
+        return traits(self.backbone, (side, side), self.layers)
 
     def feature_description(self, weights_sha256: str) -> dict[str, Any]:
         """All that determines the features of an image."""
-        settings = self._determining("features")
+        settings = {name: value for name, value in self._determining("features").items() if name != "layers"}
         return settings | {
             "version": 2,
             "weights": weights_sha256,
             "protocol": dataclasses.asdict(self.preprocessing),
-            "levels": list(self.strides),
+            "levels": list(self.levels),
         }
 
     def map_description(self) -> dict[str, Any]:

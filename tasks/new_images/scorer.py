@@ -24,7 +24,7 @@ from storage.store.store import DEFAULT_STORE
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Pyramid
 from tasks.core.networks.preprocess import preprocess
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.traits import Level, Preprocessing
 from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed
 from tasks.methods.scoring import Asked
@@ -190,7 +190,7 @@ class Scorer:
         part = self.scoring.part
         settings, features = part.job.configuration, part.features
         if key in features:
-            return Asked(key, features.embeddings([key])[0], lambda strides: features.pyramid(key, strides))
+            return Asked(key, features.embeddings([key])[0], lambda names: features.pyramid(key, names))
         import torch
 
         values = preprocess(image, settings.preprocessing)
@@ -198,8 +198,8 @@ class Scorer:
         dtype = np.dtype(settings.dtype)
         embedding = embeddings[0].numpy().astype(dtype).astype(np.float32)
 
-        def read(strides: Sequence[int]) -> Pyramid:
-            return [levels[stride][0].numpy().astype(dtype) for stride in strides]
+        def read(names: Sequence[Level]) -> Pyramid:
+            return [levels[name][0].numpy().astype(dtype) for name in names]
 
         return Asked(key, embedding, read)
 

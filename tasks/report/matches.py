@@ -14,6 +14,7 @@ from storage.computed.scores import Scores
 from storage.datasets.manifest import ImageFile
 from tasks.core.matching.correspondence import hottest_cell, nearest_patches
 from tasks.core.methods.interface import Correspondence, Method, Query, Training
+from tasks.core.networks.traits import Level
 from tasks.report.source import Source
 
 Point = tuple[float, float]
@@ -24,11 +25,11 @@ Found = dict[str, list["Match"] | str]
 class Match:
     """A patch and its best match; points are x and y of a patch's centre, shares of the evaluated area.
 
-    `cell` is a patch's side as such a share, `strides` of the levels that were compared, `training` the image
+    `cell` is a patch's side as such a share, `levels` are those that were compared, `training` the image
     that the match is in.
     """
 
-    strides: tuple[int, ...]
+    levels: tuple[Level, ...]
     cell: float
     at: Point
     training: ImageFile

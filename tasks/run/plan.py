@@ -23,6 +23,7 @@ from storage.store.store import Store
 from tasks.core.matching.matching import match_each
 from tasks.core.methods.spade import Spade
 from tasks.core.networks.backbone import Backbone
+from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Request
 from tasks.methods.by_name import scoring_of
 from tasks.methods.scoring import Scoring
@@ -229,14 +230,14 @@ def calibrate(job: Job) -> Costs:
     )
 
 
-def _matching_costs(job: Job, levels: Mapping[int, Tensor]) -> tuple[int, float]:
+def _matching_costs(job: Job, levels: Mapping[Level, Tensor]) -> tuple[int, float]:
     """Multiply-adds and seconds of matching an image with another by the run's SPADE; zeros without it."""
     spade = first_spade(job.methods)
     if spade is None:
         return 0, 0.0
     spade = spade.settled(job.configuration.grids)
     query, *gallery = (
-        [levels[stride][image].numpy() for stride in spade.levels] for image in range(1 + _GALLERY)
+        [levels[level][image].numpy() for level in spade.levels] for image in range(1 + _GALLERY)
     )
     matching = spade.matching(spade.levels)
     match_each(query, gallery[:1], [matching], device=job.device)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, get_args
 
@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.methods.common import check_strides
 from tasks.core.methods.interface import JointScorer, Method, Pyramid, Query, Scorer, Scores, State, Training
-from tasks.core.settings import listed, setting
+from tasks.core.networks.traits import Grids, Level, find_level, taken_levels
+from tasks.core.settings import setting
 
 if TYPE_CHECKING:
     from tasks.core.matching.matching import Matching
@@ -43,8 +43,8 @@ class Spade(Method):
         stated=True,
     )
     gallery_seed: int = setting(0, "of a random gallery", low=0)
-    levels: tuple[int, ...] = setting(
-        (), "strides of the levels that are matched, finest first; by default all that the network has"
+    levels: tuple[Level, ...] = setting(
+        (), "strides or layers of the levels that are matched; by default all that the network has"
     )
     fusion: Fusion = setting(
         "concatenate", "concatenate: all levels are matched at once; average: each on its own",
@@ -65,18 +65,17 @@ class Spade(Method):
     k_gallery: int = setting(50, "training images whose patches form the gallery", low=1)
 
     def __post_init__(self) -> None:
-        """Check each setting; the levels become ascending."""
+        """Check each setting; strides become ascending."""
         super().__post_init__()
-        check_strides(self.levels)
-        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
+        object.__setattr__(self, "levels", taken_levels(self.levels))
 
     @property
-    def reads(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[Level, ...]:
         """The levels that are matched."""
         return self.levels
 
     @property
-    def gallery_reads(self) -> tuple[int, ...]:
+    def gallery_reads(self) -> tuple[Level, ...]:
         """The same of the gallery."""
         return self.levels
 
@@ -95,17 +94,16 @@ class Spade(Method):
         """Those of the image score and those of the gallery."""
         return max(self.k_image, self.k_gallery)
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:
+    def settled(self, grids: Grids, images: int | None = None) -> Self:
         """The method with its levels, and with K at most the number of training images.
 
         Raises:
             ConfigurationError: the network has no such level, or one image has fewer patches than kappa.
         """
-        levels = self.levels or tuple(grids)
-        for level in levels:
-            if level not in grids:
-                raise ConfigurationError(f"level is {level!r}: the network has {listed(list(grids))}")
-        patches = grids[levels[-1 if self.fusion == "average" else 0]] ** 2
+        wanted = {find_level(level, grids) for level in self.levels} or grids.keys()
+        levels = tuple(level for level in grids if level in wanted)
+        matched = grids[levels[-1 if self.fusion == "average" else 0]]
+        patches = matched.rows * matched.columns
         if self.kappa > patches:
             raise ConfigurationError(f"kappa is {self.kappa!r}: it is a whole number, from 1 to {patches}")
         k_image, k_gallery = (min(k, images or k) for k in (self.k_image, self.k_gallery))
@@ -154,16 +152,16 @@ class Spade(Method):
 
         return matched_grids(pyramid, self.fusion, self.upsampling)
 
-    def grid_levels(self) -> list[tuple[int, ...]]:
-        """The strides of the levels in each grid."""
+    def grid_levels(self) -> list[tuple[Level, ...]]:
+        """The levels in each grid."""
         return [self.levels] if self.fusion == "concatenate" else [(level,) for level in self.levels]
 
-    def matching(self, strides: Sequence[int]) -> Matching:
-        """How pyramids with levels at `strides` are matched."""
+    def matching(self, levels: Sequence[Level]) -> Matching:
+        """How pyramids with these levels are matched."""
         from tasks.core.matching.matching import Matching
 
         return Matching(
-            levels=tuple(strides.index(level) for level in self.levels),
+            levels=tuple(levels.index(level) for level in self.levels),
             fusion=self.fusion,
             upsampling=self.upsampling,
             kappa=self.kappa,
@@ -174,12 +172,11 @@ class Spade(Method):
 def score_together(methods: Sequence[Spade], query: Query, training: Training) -> list[Scores]:
     """Scores of one image under several settings, nothing computed twice.
 
-    The query and the training images have the levels of all the methods, at `training.strides`. An image's
+    The query and the training images have the levels of all the methods, `training.levels`. An image's
     gallery is read once an order, and each search serves every K and kappa.
     """
     from tasks.core.matching.matching import match_each, patch_scores
 
-    strides = training.strides
     squared, near = training.nearest(query, max(method.neighbor_count for method in methods))
     matches: dict[Spade, list[NDArray[np.float32]]] = {}
     for rule in dict.fromkeys((method.gallery, method.gallery_seed) for method in methods):
@@ -187,7 +184,7 @@ def score_together(methods: Sequence[Spade], query: Query, training: Training) -
         order = near if rule[0] == "nearest" else _random(group[0], query, training)
         images = order[: max(method.k_gallery for method in group)]
         gallery = (training.pyramid(int(position)) for position in images)
-        matchings = [method.matching(strides) for method in group]
+        matchings = [method.matching(training.levels) for method in group]
         found = match_each(query.pyramid, gallery, matchings, device=training.device)
         matches |= zip(group, found, strict=True)
     return [

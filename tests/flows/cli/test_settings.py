@@ -200,7 +200,7 @@ def test_a_wrong_setting_is_one_line_before_anything_is_computed(
         ("evaluate", ["--level", "7"], "level is 7: the network has 4, 8, 16"),
         ("plan", ["--level", "7"], "level is 7: the network has 4, 8, 16"),
         ("sweep", ["--levels", "4,7"], "level is 7: the network has 4, 8, 16"),
-        ("sweep", ["--levels", "4 8"], "levels is '4 8': name whole numbers with commas between them"),
+        ("sweep", ["--levels", "4 8"], "level is '4 8': the network has 4, 8, 16"),
         ("sweep", ["--k", "1", "--k-image", "2"], "k is k_image and k_gallery together"),
         (
             "sweep",

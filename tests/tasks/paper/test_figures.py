@@ -21,7 +21,7 @@ RUN: dict[str, Any] = {
     "backbone": "wide_resnet50_2",
     "weights_sha256": "95faca4d" + "0" * 56,
     "protocol": "paper",
-    "levels": [4, 8, 16],
+    "levels": ["4", "8", "16"],
     "gallery": "nearest",
     "k_image": 50,
     "k_gallery": 50,
@@ -68,7 +68,7 @@ def test_every_figure_has_a_source_and_is_a_share() -> None:
     [
         ({"backbone": "resnet18"}, "backbone is resnet18, published with wide_resnet50_2"),
         ({"metric_resolution": 224}, "metric_resolution is 224, published with 256"),
-        ({"levels": [8]}, "levels is 8, published with 4, 8, 16"),
+        ({"levels": ["8"]}, "levels is 8, published with 4, 8, 16"),
         ({"k_gallery": 5}, "k_gallery is 5, published with 50"),
         ({"gallery": "random"}, "gallery is random, published with nearest"),
         ({"weights_sha256": "0" * 64}, "the weights are not torchvision's IMAGENET1K_V1"),
@@ -106,9 +106,9 @@ def test_the_k_that_matters_is_that_of_the_metric() -> None:
 @pytest.mark.parametrize(
     ("category", "method", "metric", "change"),
     [
-        ("bottle", "SPADE 14x14 only", "pro", {"levels": [16]}),
-        ("bottle", "SPADE 28x28 only", "pro", {"levels": [8]}),
-        ("bottle", "SPADE 56x56 only", "pro", {"levels": [4]}),
+        ("bottle", "SPADE 14x14 only", "pro", {"levels": ["16"]}),
+        ("bottle", "SPADE 28x28 only", "pro", {"levels": ["8"]}),
+        ("bottle", "SPADE 56x56 only", "pro", {"levels": ["4"]}),
         ("grid", "SPADE K=10 nearest normals", "pro", {"k_gallery": 10}),
         ("grid", "SPADE K=10 random normals", "pro", {"k_gallery": 10, "gallery": "random"}),
         (CAMPUS, "SPADE", "image_rocauc", CAMPUS_RUN | {"k_image": 1}),
