@@ -73,8 +73,10 @@ def _axis(name: str) -> tuple[str, Any, None]:
 
 
 def _kind(name: str) -> type:
-    _, default, _ = _DECLARED[name]
-    return str if default is None else type(default)
+    declared, default, _ = _DECLARED[name]
+    if default is None:
+        return str if declared.low is None else int
+    return type(default)
 
 
 def _field(name: str, kind: Any, option: str, more: str = "") -> tuple[str, Any, None]:

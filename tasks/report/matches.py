@@ -25,12 +25,12 @@ Found = dict[str, list["Match"] | str]
 class Match:
     """A patch and its best match; points are x and y of a patch's centre, shares of the evaluated area.
 
-    `cell` is a patch's side as such a share, `levels` are those that were compared, `training` the image
-    that the match is in.
+    `cell` is a patch's width and height as such shares, `levels` are those that were compared, `training` is
+    the image that the match is in.
     """
 
     levels: tuple[Level, ...]
-    cell: float
+    cell: Point
     at: Point
     training: ImageFile
     there: Point
@@ -126,7 +126,7 @@ def _answers(
             listed[image_id].append(
                 Match(
                     levels[number],
-                    1 / shape[1],
+                    (1 / shape[1], 1 / shape[0]),
                     _point(question.cells[number], shape),
                     entry,
                     _point((int(cell[0]), int(cell[1])), shape),

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from storage.datasets.manifest import ImageFile
 from storage.results.metrics import BY_NAME, SHOWN
 from storage.results.report_folder import ReportFolder
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import PREDICTED, TRUTH
 from tasks.paper.figures import SOURCES
@@ -117,8 +117,12 @@ def duration(seconds: float) -> str:
 
 def original(entry: ImageFile, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
     """Column and row in the original image of a point of the evaluated area, x and y as shares of it."""
-    x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
-    return int(x * (entry.width or 0)), int(y * (entry.height or 0))
+    sides = entry.height or 1, entry.width or 1
+    row, column = (
+        min(max(int((share * size + start) / resized * side), 0), side - 1)
+        for share, side, resized, start, size in zip(point[::-1], sides, *how.frame(*sides), strict=True)
+    )
+    return column, row
 
 
 def _colour(values: Any) -> str:

@@ -22,7 +22,8 @@ from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.methods.interface import Method, Training
 from tasks.core.methods.registry import parse_method
-from tasks.core.networks.traits import Level, Preprocessing
+from tasks.core.networks.geometry import Preprocessing
+from tasks.core.networks.traits import Level
 from tasks.run.tables import configuration_of
 
 Row = Mapping[str, Any]

@@ -23,12 +23,13 @@ class Backbone(nn.Module):
         state_dict: Mapping[str, Tensor],
         device: str = "cpu",
         precision: Precision = "float32",
-        size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE),
+        size: tuple[int, int] | None = (INPUT_SIZE, INPUT_SIZE),
         layers: Sequence[Level] = (),
     ) -> None:
         """Build network `name` for images of `size`, height and width, and load its weights.
 
-        `precision` is that of its products; `layers` are as in `with_levels`.
+        Without a size it takes images of any. `precision` is that of its products; `layers` are as in
+        `with_levels`.
 
         Raises:
             ConfigurationError: the weights do not fit the network.

@@ -91,17 +91,3 @@ def find_level(level: Level, grids: Grids) -> Level:
     raise ConfigurationError(
         f"level is {level!r}: the network has {listed(list(grids))}; --layer names others of its layers"
     )
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """Geometry and scale of a backbone's input.
-
-    The image is resized to `resize` x `resize` pixels, its centre `crop` x `crop` is kept, and its channels,
-    scaled to 0..1, are normalised by `mean` and `std`.
-    """
-
-    resize: int
-    crop: int
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]

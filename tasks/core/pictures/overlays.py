@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 
 PREDICTED = (230, 159, 0)  # orange and sky blue: told apart by every kind of colour vision
 TRUTH = (86, 180, 233)
@@ -21,10 +23,17 @@ Tile = NDArray[np.uint8]
 
 def evaluated_area(image: NDArray[np.uint8], how: Preprocessing, side: int) -> Tile:
     """The part of an RGB image (H, W, 3) that the backbone sees, as (side, side, 3)."""
-    height, width = image.shape[:2]
-    margin = (how.resize - how.crop) / 2 / how.resize
-    box = (margin * width, margin * height, (1 - margin) * width, (1 - margin) * height)
-    picture = Image.fromarray(image)
+    (top, bottom), (left, right) = (
+        (start * side / resized, (start + size) * side / resized)
+        for side, resized, start, size in zip(image.shape[:2], *how.frame(*image.shape[:2]), strict=True)
+    )
+    beyond = [
+        (math.ceil(max(0, -first)), math.ceil(max(0, last - side)))
+        for first, last, side in ((top, bottom, image.shape[0]), (left, right, image.shape[1]))
+    ]
+    (above, _), (before, _) = beyond
+    picture = Image.fromarray(np.pad(image, (*beyond, (0, 0)), mode="edge"))
+    box = (left + before, top + above, right + before, bottom + above)
     return np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))
 
 

@@ -18,7 +18,10 @@ from tasks.methods import presets
 from tasks.methods.presets import PRESETS, Preset
 from tasks.run.plan import Plan
 
-ONCE = {"levels": "level"}  # a setting of many values is an option in the singular, where it is repeatable
+ONCE = {
+    "levels": "level",
+    "layers": "layer",
+}  # a setting of many values is an option in the singular, where it is repeatable
 
 
 @pytest.fixture(autouse=True)
