@@ -12,6 +12,7 @@ from tasks.core.config import Configuration
 from tasks.core.grid import AXES, K
 from tasks.core.methods.registry import METHODS
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.traits import taken_level
 from tasks.core.settings import declarations, listed
 from tasks.methods.presets import PRESETS
 
@@ -48,7 +49,7 @@ class Given:
     def axes(self) -> dict[str, list[Any]]:
         """The values along each axis that was given; the parts of one value have commas between."""
         return {
-            name: [tuple(text.split(",")) for text in values] if name in _MANY else values
+            name: [tuple(map(taken_level, text.split(","))) for text in values] if name in _MANY else values
             for name, values in self.values().items()
         }
 

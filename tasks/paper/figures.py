@@ -159,4 +159,6 @@ def _counts(counts: tuple[int | None, ...]) -> str:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -291,4 +291,6 @@ class LevelMethod(Method):
         return (self.level,)
 
     def _with_levels(self, levels: tuple[Level, ...]) -> Self:
-        return replace(self, level=levels[0])
+        strides = [level for level in levels if isinstance(level, int)]
+        asked = self.level if isinstance(self.level, int) else 0
+        return replace(self, level=min(strides, key=lambda stride: abs(stride - asked), default=levels[0]))
