@@ -17,6 +17,7 @@ from storage.store.tables import read_table
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.methods.interface import Method, Pyramid
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.traits import Level
 from tasks.provenance import peak_memory_mib
 
 if TYPE_CHECKING:
@@ -160,14 +161,14 @@ class Part:
         """The training images alone, those of these keys as test images."""
         return self._of(self.manifest.held_out(keys))
 
-    def pyramids(self, strides: Sequence[int]) -> Callable[[str], Pyramid]:
-        """Reads the levels at `strides` of an image by its key, and keeps the last ones.
+    def pyramids(self, levels: Sequence[Level]) -> Callable[[str], Pyramid]:
+        """Reads these levels of an image by its key, and keeps the last ones.
 
         As many are kept as fit into the job's memory. Where all training images fit, each is read once.
         """
-        size = sum(level.nbytes for level in self.features.pyramid(self.train[0], strides))
+        size = sum(level.nbytes for level in self.features.pyramid(self.train[0], levels))
         kept = max(1, int(self.job.memory_gib * 2**30 / max(size, 1)))  # no level, no size
-        return lru_cache(maxsize=kept)(partial(self.features.pyramid, strides=strides))
+        return lru_cache(maxsize=kept)(partial(self.features.pyramid, levels=levels))
 
     def _of(self, manifest: Manifest) -> Part:
         return Part(self.job, self.category, manifest, self.store, self._features)

@@ -106,7 +106,8 @@ def export_submission(
         expected += images
     check_submission(folder, expected)
     note = None
-    if how.crop < how.resize:
+    frames = (how.frame(image.height or 1, image.width or 1) for image in expected)
+    if any(frame.start > (0, 0) for frame in frames):
         note = "the run saw the centre of each image alone: evaluate with --protocol full to see all of it"
     return Submission(Path(folder), len(expected), thresholds, note)
 

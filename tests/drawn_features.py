@@ -9,8 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.methods.interface import Query, Training
+from tasks.core.networks.traits import Grid, Level
 
-Sizes = Mapping[int, tuple[int, int, int]]
+Sizes = Mapping[Any, tuple[int, int, int]]
+
+
+def square_grids(cells: Mapping[int, int]) -> dict[Level, Grid]:
+    """Grids of so many cells a side, by stride."""
+    return {stride: Grid(side, side, stride) for stride, side in cells.items()}
 
 
 def draw_image(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from command import spade
 from tiny import write_category
 
@@ -18,9 +19,10 @@ from flows.cli.app import COMMANDS
 from flows.evaluate import evaluate
 from storage.results import Results
 from storage.results.schemas import TABLES
-from tasks.core.config import Configuration
+from tasks.core.config import EVALUATED_AREA, Configuration
 from tasks.core.methods.registry import METHODS, parse_method
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.levels import make_network
 from tasks.methods.presets import PRESETS
 
 SPADE = "spade(k_image=3, k_gallery=2)"
@@ -211,19 +213,80 @@ def of_preset(request: pytest.FixtureRequest, folder: Path, options: list[object
 
 
 def test_every_command_on_every_preset(of_preset: str, folder: Path) -> None:
+    try_every_command(of_preset, folder)
+
+
+def try_every_command(run: str, folder: Path) -> None:
+    """Each command that reads a run, on this one; a new image is one of its own with a byte more."""
     results = Results(folder / "store")
-    image = results.rows("images", of_preset)[0]["image_id"]
-    assert np.isfinite(results.anomaly_map(of_preset, image)).all()
+    image = next(row for row in results.rows("images", run) if row["category"] == "nut")["image_id"]
+    assert np.isfinite(results.anomaly_map(run, image)).all()
+    new = folder / "new.png"
+    new.write_bytes((folder / "data" / image).read_bytes() + b"other")
     for arguments in (
-        ("report", of_preset, "--output", folder / "pages" / of_preset),
-        ("export", folder / "maps" / of_preset, "--run", of_preset),
-        ("score", folder / "data" / image, "--run", of_preset, "--category", "nut", "--fpr", 0.25),
-        ("compare", of_preset),
-        ("methods", of_preset),
-        *(("results", "--run", of_preset, "--table", name) for name in ("categories", "images", "neighbors")),
+        ("report", run, "--output", folder / "pages" / run),
+        ("export", folder / "maps" / run, "--run", run),
+        *(
+            ("score", path, "--run", run, "--category", "nut", "--fpr", 0.25)
+            for path in (folder / "data" / image, new)
+        ),
+        ("compare", run),
+        ("methods", run),
+        *(("results", "--run", run, "--table", name) for name in ("categories", "images", "neighbors")),
     ):
         code, _, error = spade(*arguments, "--store", folder / "store")
         assert code == 0, error
+
+
+INPUTS: dict[str, dict[str, Any]] = {  # of a transformer, whose levels are of one stride
+    "blocks": {"input": "64x96", "layers": ["blocks.1", "blocks.3", "blocks.3+norm", "blocks.5+norm"]},
+    "crop": {"protocol": "full", "resize": 64, "aspect": "crop", "layers": ["blocks.3+norm"]},
+    "pad": {"resize": 56, "crop": "64x80", "aspect": "pad"},
+    "tiles": {"input": "64x96", "tile": 48, "overlap": 16, "layers": ["blocks.2", "blocks.4+norm"]},
+}
+GEOMETRY = {*EVALUATED_AREA, "tile", "overlap", "layers"} - {"protocol"}
+
+
+@pytest.fixture(scope="module")
+def transformer_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file of seeded random weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "test_vit.pth"
+    torch.save(make_network("test_vit").state_dict(), path)
+    return path
+
+
+def test_every_setting_of_inputs_is_tried() -> None:
+    assert set().union(*INPUTS.values()) >= GEOMETRY
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_every_command_on_every_kind_of_input(name: str, folder: Path, transformer_weights: Path) -> None:
+    chosen = {"backbone": "test_vit", "weights": transformer_weights, "metric_resolution": 64, "sigma": 1.0}
+    options: list[object] = []
+    for key, value in (chosen | INPUTS[name]).items():
+        option = f"--{key.removesuffix('s') if isinstance(value, list) else key}".replace("_", "-")
+        options += [part for one in (value if isinstance(value, list) else [value]) for part in (option, one)]
+    methods = [SPADE, "spade(fusion='average', k_image=3, k_gallery=2)"]
+    if len(INPUTS[name].get("layers", ())) < 2:
+        methods += ["patchcore(levels=(16,), dimension=16, projection=8)", "nearest_neighbor(level=16)"]
+    named = [part for method in methods for part in ("--method", method)]
+    evaluated = (
+        "evaluate",
+        folder / "data",
+        *options,
+        *named,
+        "--category",
+        "nut",
+        "--store",
+        folder / "store",
+    )
+    code, _, error = spade(*evaluated, "--run-id", name)
+    assert code == 0, error
+    code, out, _ = spade("plan", *evaluated[1:])
+    assert code == 0
+    assert "nothing to extract, nothing to score" in out
+    try_every_command(name, folder)
 
 
 def test_a_night_of_every_preset_is_gated(folder: Path, resnet18_weights: Path) -> None:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, make_dataclass
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
 from tasks.core.config import Configuration
-from tasks.core.errors import ConfigurationError
 from tasks.core.grid import AXES, K
 from tasks.core.methods.registry import METHODS
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.traits import taken_level
 from tasks.core.settings import declarations, listed
 from tasks.methods.presets import PRESETS
 
@@ -23,7 +23,6 @@ _DECLARED = {
     for kind, heading in _HEADINGS.items()
     for name, declared, default in declarations(kind)
 }
-_HINTS = get_type_hints(Configuration) | get_type_hints(Spade)
 _MANY = tuple(name for name, (_, default, _) in _DECLARED.items() if isinstance(default, tuple))
 
 Preset = Annotated[
@@ -48,27 +47,17 @@ class Given:
         return {name: value for name, value in vars(self).items() if value is not None}
 
     def axes(self) -> dict[str, list[Any]]:
-        """The values along each axis that was given; several numbers of one value have commas between."""
+        """The values along each axis that was given; the parts of one value have commas between."""
         return {
-            name: [_numbers(name, text) for text in values] if name in _MANY else values
+            name: [tuple(map(taken_level, text.split(","))) for text in values] if name in _MANY else values
             for name, values in self.values().items()
         }
-
-
-def _numbers(name: str, text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(number) for number in text.split(","))
-    except ValueError:
-        raise ConfigurationError(
-            f"{name} is {text!r}: name whole numbers with commas between them, as 4,8,16"
-        ) from None
 
 
 def _option(name: str) -> tuple[str, Any, None]:
     """One value of a setting; of one that has many, repeatable and in the singular."""
     if name in _MANY:
-        kind: Any = list[get_args(_HINTS[name])[0]]  # type: ignore[misc]  # of the numbers in the tuple
-        return _field(name, kind, name.removesuffix("s"), "; repeatable")
+        return _field(name, list[str], name.removesuffix("s"), "; repeatable")
     return _field(name, _kind(name), name)
 
 
@@ -85,8 +74,10 @@ def _axis(name: str) -> tuple[str, Any, None]:
 
 
 def _kind(name: str) -> type:
-    _, default, _ = _DECLARED[name]
-    return str if default is None else type(default)
+    declared, default, _ = _DECLARED[name]
+    if default is None:
+        return str if declared.low is None else int
+    return type(default)
 
 
 def _field(name: str, kind: Any, option: str, more: str = "") -> tuple[str, Any, None]:

@@ -16,7 +16,7 @@ _SCHEMA = pa.schema([pa.field("sha256", pa.string(), nullable=False)])
 
 
 class Features:
-    """The rows of one feature key: `embedding` (D,) and `level_S` (H, W, C) for each stride S."""
+    """The rows of one feature key: `embedding` (D,) and `level_L` (H, W, C) for each level L."""
 
     def __init__(self, store: Store, feature_key: str) -> None:
         """Open the features of a key; there may be none yet."""
@@ -35,16 +35,16 @@ class Features:
         return self._segments.missing(keys)
 
     def append(
-        self, keys: Sequence[str], embeddings: NDArray[Any], levels: Mapping[int, NDArray[Any]]
+        self, keys: Sequence[str], embeddings: NDArray[Any], levels: Mapping[int | str, NDArray[Any]]
     ) -> None:
-        """Write a batch: embeddings (B, D), and (B, H, W, C) for each stride."""
-        arrays = {"embedding": embeddings} | {f"level_{stride}": rows for stride, rows in levels.items()}
+        """Write a batch: embeddings (B, D), and (B, H, W, C) for each level."""
+        arrays = {"embedding": embeddings} | {f"level_{level}": rows for level, rows in levels.items()}
         self._segments.append(pa.table({"sha256": list(keys)}, schema=_SCHEMA), arrays)
 
     def embeddings(self, keys: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings (N, D) float32."""
         return self._segments.read_all(keys, "embedding").astype(np.float32)
 
-    def pyramid(self, key: str, strides: Sequence[int]) -> list[NDArray[Any]]:
-        """Levels (H, W, C) of one image, in the order of `strides`."""
-        return [self._segments.read(key, f"level_{stride}") for stride in strides]
+    def pyramid(self, key: str, levels: Sequence[int | str]) -> list[NDArray[Any]]:
+        """These levels (H, W, C) of one image, in their order."""
+        return [self._segments.read(key, f"level_{level}") for level in levels]

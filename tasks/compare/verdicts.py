@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from storage.computed.scores import Scores
 from storage.results.metrics import COMPARED, Metric
 from storage.store.store import Store
+from tasks.core.config import EVALUATED_AREA
 from tasks.core.metrics.bootstrap import pixel_differences
 from tasks.core.metrics.intervals import Difference, Interval, holm, rocauc_difference
 from tasks.core.metrics.profile import Profile
@@ -130,7 +131,7 @@ def _change(category: Category, reference: Category, metric: Metric) -> str | No
         now, then = (side.contents(split, *columns) for side in (category, reference))
         if now != then:
             return f"the {what} changed: {(now - then).total()} new, {(then - now).total()} gone"
-    for setting in ("protocol", "metric_resolution") if pixel else ():
+    for setting in (*EVALUATED_AREA, "metric_resolution") if pixel else ():
         value, other = (side.record.get(setting) for side in (category, reference))
         if value != other:
             return f"other pixels are evaluated: {setting} is {value}, in the reference {other}"

@@ -62,7 +62,7 @@ class Setting:
                 raise ConfigurationError(f"{name} is {value!r}: it is a list, as (8, 16)")
             return
         if all(bound is None for bound in (self.low, self.high, self.above, self.below)):
-            if not isinstance(value, str):
+            if not isinstance(value, str | type(default)) or isinstance(value, bool):
                 raise ConfigurationError(f"{name} is {value!r}: it is a text")
             return
         whole = isinstance(default, int) or default is None

@@ -20,6 +20,7 @@ from tasks.core.matching.pyramid import smooth
 from tasks.core.methods import interface
 from tasks.core.methods.interface import JointScorer, Method, Query, State, Training
 from tasks.core.metrics.ranking import map_score
+from tasks.core.networks.traits import Level
 from tasks.job import Part, Stage
 from tasks.methods.index import build
 from tasks.methods.reuse import TRAIN, Alike, EarlierScores
@@ -118,15 +119,15 @@ class FeatureScoring(Scoring):
                     yield record, calibration.scores.anomaly_map(key) if has_map else None
 
 
-def training_images(part: Part, strides: Sequence[int]) -> Training:
-    """The training images of a category, with levels at these strides; an absent index is built."""
+def training_images(part: Part, levels: Sequence[Level]) -> Training:
+    """The training images of a category, with these levels; an absent index is built."""
     build(part)
     index = read_index(part.store, part.job.feature_key, gallery_digest(part.train))
-    read = part.pyramids(strides)
+    read = part.pyramids(levels)
     return Training(
         index.reconstruct_n(0, index.ntotal),
         lambda position: read(part.train[position]),
-        strides,
+        levels,
         part.train,
         index,
         part.job.device,
@@ -163,15 +164,16 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
     report(label, part.category, done, len(part.test), "found in the store")
     fitted, held = start, {}
     if wanted:
-        strides = sorted({stride for scoring in lacking for stride in scoring.settled.reads})
-        training = training_images(part, strides)
+        read = {level for scoring in lacking for level in scoring.settled.reads}
+        levels = [level for level in part.job.configuration.grids if level in read]
+        training = training_images(part, levels)
         by_method = {scoring.settled: scoring for scoring in lacking}
         states = {method: scoring.state(training, keep=keep) for method, scoring in by_method.items()}
         fitted = time.perf_counter()
         ask = _asking(states, training)
         for keys in _batches(wanted):
             found = {}
-            for query in _queries(part, keys, strides):
+            for query in _queries(part, keys, levels):
                 asked = (scoring.settled for scoring in lacking if query.key in missing[scoring])
                 found[query.key] = ask(query, asked)
             for scoring in lacking:
@@ -236,9 +238,9 @@ def _adopt(scoring: FeatureScoring, missing: Sequence[str], earlier: Sequence[Al
         record_scores(scoring, held)
 
 
-def _queries(part: Part, keys: Sequence[str], strides: Sequence[int]) -> Iterator[Query]:
+def _queries(part: Part, keys: Sequence[str], levels: Sequence[Level]) -> Iterator[Query]:
     for key, embedding in zip(keys, part.features.embeddings(keys), strict=True):
-        pyramid = part.features.pyramid(key, strides)
+        pyramid = part.features.pyramid(key, levels)
         yield Query(embedding, pyramid, key)
 
 

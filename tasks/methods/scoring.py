@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from storage.computed.scores import ImageScore, Scores
 from storage.store.store import digest
 from tasks.core.methods.interface import Method, Pyramid
+from tasks.core.networks.traits import Level
 from tasks.job import Part, Stage
 
 BATCH_SIZE = 8
@@ -21,11 +22,11 @@ Map = NDArray[np.float32] | None
 
 
 class Asked(NamedTuple):
-    """An image that is asked about: digest, embedding (D,), and what reads its levels at some strides."""
+    """An image that is asked about: digest, embedding (D,), and what reads some of its levels."""
 
     key: str
     embedding: NDArray[np.float32]
-    levels: Callable[[Sequence[int]], Pyramid]
+    levels: Callable[[Sequence[Level]], Pyramid]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.core.matching.correspondence import hottest_cell, nearest_patches, window_around
 from tasks.core.methods.interface import Correspondence, Method, Pyramid, Query, Training
+from tasks.core.networks.traits import Level
 from tasks.job import Part
 from tasks.methods.fitted import training_images
 from tasks.methods.scoring import Asked, Scoring
@@ -21,8 +22,8 @@ class Match:
     """A patch of a new image and its best match; points are x and y of centres, shares of the evaluated area.
 
     Attributes:
-        levels: strides of the levels that were compared.
-        cell: a patch's width, such a share.
+        levels: those that were compared.
+        cell: a patch's width and height, such shares.
         at: the patch.
         position: of the training image that the match is in.
         there: the match.
@@ -31,8 +32,8 @@ class Match:
         distance: its value.
     """
 
-    levels: tuple[int, ...]
-    cell: float
+    levels: tuple[Level, ...]
+    cell: tuple[float, float]
     at: tuple[float, float]
     position: int
     there: tuple[float, float]
@@ -77,7 +78,7 @@ class Matcher:
         return [
             Match(
                 levels,
-                1 / shape[1],
+                (1 / shape[1], 1 / shape[0]),
                 _centre(cell, shape),
                 position,
                 _centre(there, shape),

@@ -9,7 +9,6 @@ scorer.score("new.png").verdict
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -22,9 +21,8 @@ from storage.datasets.images import UnreadableImageError, decode_image
 from storage.results.metrics import SCORE_RULES
 from storage.store.store import DEFAULT_STORE
 from tasks.core.errors import ConfigurationError
-from tasks.core.methods.interface import Pyramid
+from tasks.core.networks.geometry import Preprocessing
 from tasks.core.networks.preprocess import preprocess
-from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed
 from tasks.methods.scoring import Asked
@@ -205,23 +203,38 @@ class Scorer:
         part = self.scoring.part
         settings, features = part.job.configuration, part.features
         if key in features:
-            return Asked(key, features.embeddings([key])[0], lambda strides: features.pyramid(key, strides))
-        import torch
+            return Asked(key, features.embeddings([key])[0], lambda names: features.pyramid(key, names))
+        from tasks.core.networks.tiles import features as pass_through
 
-        values = preprocess(image, settings.preprocessing)
-        embeddings, levels = self._backbone(torch.from_numpy(values[None]))
-        dtype = np.dtype(settings.dtype)
-        embedding = embeddings[0].numpy().astype(dtype).astype(np.float32)
+        self._check_size(image)
+        embeddings, levels = pass_through(
+            self._backbone,
+            [preprocess(image, settings.preprocessing)],
+            settings.preprocessing,
+            settings.grids,
+            batch_size=part.job.batch_size,
+            dtype=np.dtype(settings.dtype),
+        )
+        embedding = embeddings[0].astype(np.float32)
+        return Asked(key, embedding, lambda names: [levels[name][0] for name in names])
 
-        def read(strides: Sequence[int]) -> Pyramid:
-            return [levels[stride][0].numpy().astype(dtype) for stride in strides]
-
-        return Asked(key, embedding, read)
+    def _check_size(self, image: NDArray[np.uint8]) -> None:
+        """Raise UnreadableImageError if an image becomes an input of another size than training images."""
+        part = self.scoring.part
+        how, training = part.job.configuration.preprocessing, part.manifest.train()[0]
+        size = how.frame(*image.shape[:2]).size
+        expected = how.frame(training.height or 1, training.width or 1).size
+        if size != expected:
+            raise UnreadableImageError(
+                f"an image of {image.shape[0]}x{image.shape[1]} pixels becomes an input of "
+                f"{size[0]}x{size[1]}, those of {part.category} became {expected[0]}x{expected[1]}: bring it "
+                "to their aspect"
+            )
 
     @cached_property
     def _backbone(self) -> Backbone:
-        from tasks.core.networks.backbone import Backbone
-        from tasks.weights import file_sha256, read_state_dict, weights_file
+        from tasks.network import network_of
+        from tasks.weights import file_sha256, weights_file
 
         job, record = self.scoring.part.job, self.finished.record
         settings = job.configuration
@@ -236,7 +249,7 @@ class Scorer:
                 f"weights is {str(path)!r}: not the file that run {record['run']} used, whose SHA-256 is "
                 f"{record['weights_sha256']}: name that one with --weights, or evaluate with this one"
             )
-        return Backbone(settings.backbone, read_state_dict(path), job.device, settings.precision)
+        return network_of(settings, path, job.device)
 
 
 def _read(image: Image) -> tuple[str, NDArray[np.uint8]]:

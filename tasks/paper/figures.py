@@ -54,7 +54,7 @@ _PAPER: Mapping[str, Any] = {  # what the paper states is the default; it matche
     for kind in (Configuration, Spade)
     for name, declared, default in declarations(kind)
     if declared.stated
-} | {"levels": list(Configuration().strides)}
+} | {"levels": list(map(str, Configuration().levels))}
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "paper": _PAPER,
     "SPADE-pytorch": {**_PAPER, "fusion": "average", "distance": "euclidean", "metric_resolution": 224},
@@ -66,9 +66,9 @@ _LATER: Mapping[str, Any] = {  # settings that the table of a run may not have y
 _OF_SPADE = {name for name, _, _ in declarations(Spade)}
 _CAMPUS_SETTINGS = {"protocol": "full256", "train_number": 5000, "test_step": 5}
 _VARIANTS: Mapping[str, Mapping[str, Any]] = {  # of the method, in tables 6 and 7
-    "SPADE 56x56 only": {"levels": [4]},
-    "SPADE 28x28 only": {"levels": [8]},
-    "SPADE 14x14 only": {"levels": [16]},
+    "SPADE 56x56 only": {"levels": ["4"]},
+    "SPADE 28x28 only": {"levels": ["8"]},
+    "SPADE 14x14 only": {"levels": ["16"]},
     "SPADE K=10 random normals": {"gallery": "random"},
 }
 
@@ -162,4 +162,6 @@ def _counts(counts: tuple[int | None, ...]) -> str:
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

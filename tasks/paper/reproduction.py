@@ -10,6 +10,7 @@ import numpy as np
 
 from storage.results.metrics import BY_NAME
 from tasks.core.grid import Point
+from tasks.core.networks.traits import taken_level
 from tasks.paper.figures import (
     AVERAGE,
     CAMPUS,
@@ -46,8 +47,8 @@ def point_of(figure: Figure, base: Point) -> Point:
     """`base` with the protocol, levels, K and gallery that a figure was measured with."""
     published = published_settings(figure)
     configuration = replace(base.configuration, protocol=published["protocol"])
-    levels = tuple(published["levels"])
-    every = levels == configuration.strides  # which is what no levels mean
+    levels = tuple(map(taken_level, published["levels"]))
+    every = levels == configuration.levels  # which is what no levels mean
     varied = {name: published[name] for name in _VARIED} | {"levels": () if every else levels}
     (method,) = base.methods
     return Point(

@@ -14,6 +14,7 @@ from storage.computed.scores import Scores
 from storage.datasets.manifest import ImageFile
 from tasks.core.matching.correspondence import hottest_cell, nearest_patches, window_around
 from tasks.core.methods.interface import Correspondence, Method, Query, Training
+from tasks.core.networks.traits import Level
 from tasks.report.source import Source
 
 Point = tuple[float, float]
@@ -24,13 +25,14 @@ Found = dict[str, list["Match"] | str]
 class Match:
     """A patch and its best match; points are x and y of a patch's centre, shares of the evaluated area.
 
-    `cell` is a patch's side as such a share, `strides` of the levels that were compared, `training` the image
-    that the match is in. `window` is the part of it that was compared: left, top, right and bottom, shares;
-    None if all of it was. `distance` is the method's, `squared_distance` that of the vectors compared.
+    `cell` is a patch's width and height as such shares, `levels` are those that were compared, `training` is
+    the image that the match is in. `window` is the part of it that was compared: left, top, right and bottom,
+    shares; None if all of it was. `distance` is the method's, `squared_distance` that of the vectors
+    compared.
     """
 
-    strides: tuple[int, ...]
-    cell: float
+    levels: tuple[Level, ...]
+    cell: Point
     at: Point
     training: ImageFile
     there: Point
@@ -129,7 +131,7 @@ def _answers(
             listed[image_id].append(
                 Match(
                     levels[number],
-                    1 / shape[1],
+                    (1 / shape[1], 1 / shape[0]),
                     _point(question.cells[number], shape),
                     entry,
                     _point((int(cell[0]), int(cell[1])), shape),

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 from storage.datasets.manifest import ImageFile
 from storage.results.metrics import BY_NAME, SHOWN
 from storage.results.report_folder import ReportFolder
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import PREDICTED, TRUTH
 from tasks.core.pictures.restore import pixel

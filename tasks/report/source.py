@@ -22,7 +22,8 @@ from storage.store.store import Store
 from tasks.core.config import Configuration
 from tasks.core.methods.interface import Method, Training
 from tasks.core.methods.registry import parse_method
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
+from tasks.core.networks.traits import Level
 from tasks.run.tables import configuration_of
 
 Row = Mapping[str, Any]
@@ -135,10 +136,10 @@ class Source:
         found = self._embeddings([entry.key])
         return found if isinstance(found, str) else found[0]
 
-    def pyramid(self, entry: ImageFile, strides: Sequence[int]) -> list[NDArray[Any]] | str:
-        """The levels (H, W, C) of an image at `strides`, or why they cannot be read."""
+    def pyramid(self, entry: ImageFile, levels: Sequence[Level]) -> list[NDArray[Any]] | str:
+        """These levels (H, W, C) of an image, or why they cannot be read."""
         try:
-            return self.features.pyramid(entry.key, strides)
+            return self.features.pyramid(entry.key, levels)
         except UnreachableStoreError:
             raise
         except (KeyError, StoreError):

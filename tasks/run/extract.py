@@ -17,13 +17,16 @@ from storage.computed.features import Features
 from storage.datasets.dataset import read_image
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
+from storage.errors import DatasetError
+from tasks.core.config import Configuration
+from tasks.core.networks import tiles
 from tasks.core.networks.backbone import Backbone
+from tasks.core.networks.geometry import Size
 from tasks.core.networks.preprocess import preprocess
-from tasks.core.networks.traits import Precision
 from tasks.job import Job, Part, Stage
+from tasks.network import network_of
 from tasks.progress import report
 from tasks.step import step
-from tasks.weights import read_state_dict
 
 _MAX_WORKERS = 8  # each holds a batch in memory
 
@@ -36,6 +39,7 @@ def extract(part: Part) -> tuple[Stage, Part]:
     """
     start = time.perf_counter()
     job, category, features = part.job, part.category, part.features
+    _check_sizes(part)
     features.describe(job.configuration.feature_description(job.weights_sha256))
     entries = part.manifest.used()
     by_key = {entry.key: entry for entry in reversed(entries)}
@@ -45,8 +49,10 @@ def extract(part: Part) -> tuple[Stage, Part]:
     gone: dict[str, str] = {}
     if missing:
         _backbone(job)  # once, before threads ask for it
-    batches = [missing[first : first + job.batch_size] for first in range(0, len(missing), job.batch_size)]
-    with _workers() as pool:
+    tiled = job.configuration.tile is not None  # of one image alone there may be more than memory holds twice
+    size = 1 if tiled else job.batch_size
+    batches = [missing[first : first + size] for first in range(0, len(missing), size)]
+    with _workers(1 if tiled else _MAX_WORKERS) as pool:
         work = [pool.submit(_append, job, features, [by_key[key] for key in keys]) for keys in batches]
         for future in as_completed(work):
             length, unread = future.result()
@@ -60,13 +66,13 @@ def extract(part: Part) -> tuple[Stage, Part]:
 
 
 @contextmanager
-def _workers() -> Iterator[Executor]:
-    """Threads that take a batch each from file to store, so that no core waits for another.
+def _workers(limit: int) -> Iterator[Executor]:
+    """Threads, at most `limit`, that take a batch each from file to store, so that no core waits for another.
 
     Their products share the cores. After an error what has not begun is not begun.
     """
     threads = torch.get_num_threads()
-    count = min(threads, _MAX_WORKERS)
+    count = min(threads, limit)
     pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(threads // count,))
     try:
         yield pool
@@ -80,12 +86,31 @@ def _append(job: Job, features: Features, entries: Sequence[ImageFile]) -> tuple
     loaded = {entry.key: _load(job, entry) for entry in entries}
     images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
     if images:
-        embeddings, levels = _backbone(job)(torch.from_numpy(np.stack(list(images.values()))))
-        dtype = np.dtype(job.configuration.dtype)
+        settings = job.configuration
         with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
-            stored = {stride: level.numpy().astype(dtype) for stride, level in levels.items()}
-            features.append(list(images), embeddings.numpy().astype(dtype), stored)
+            embeddings, levels = tiles.features(
+                _backbone(job),
+                list(images.values()),
+                settings.preprocessing,
+                settings.grids,
+                batch_size=job.batch_size,
+                dtype=np.dtype(settings.dtype),
+            )
+            features.append(list(images), embeddings, levels)
     return len(images), {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
+
+
+def _check_sizes(part: Part) -> None:
+    """Raise DatasetError if images become inputs of several sizes, whose grids cannot be compared."""
+    how, seen = part.job.configuration.preprocessing, dict[Size, str]()
+    for entry in (*part.manifest.train(), *part.manifest.test()):
+        seen.setdefault(how.frame(entry.height or 1, entry.width or 1).size, entry.image_id)
+    if len(seen) > 1:
+        (one, first), (other, second), *_ = seen.items()
+        raise DatasetError(
+            f"{first} becomes an input of {one[0]}x{one[1]} pixels, {second} one of {other[0]}x{other[1]}: "
+            "name one size with --crop, or stretch them"
+        )
 
 
 def _load(job: Job, entry: ImageFile) -> NDArray[np.float32] | str:
@@ -97,17 +122,15 @@ def _load(job: Job, entry: ImageFile) -> NDArray[np.float32] | str:
 
 
 def _backbone(job: Job) -> Backbone:
-    settings = job.configuration
-    return _loaded(settings.backbone, job.weights_file, job.weights_sha256, job.device, settings.precision)
+    return _loaded(job.configuration, job.weights_file, job.weights_sha256, job.device)
 
 
 @lru_cache(maxsize=1)
 def _loaded(
-    name: str,
+    settings: Configuration,
     weights_file: str,
     weights_sha256: str,  # noqa: ARG001 (other weights in the same file are another network)
     device: str,
-    precision: Precision,
 ) -> Backbone:
     """The network of a job, kept for the next category."""
-    return Backbone(name, read_state_dict(Path(weights_file)), device, precision)
+    return network_of(settings, Path(weights_file), device)

@@ -22,14 +22,16 @@ from storage.errors import DatasetError
 from storage.store.store import Store
 from tasks.core.matching.matching import match_each
 from tasks.core.methods.spade import Spade
-from tasks.core.networks.backbone import Backbone
+from tasks.core.networks.geometry import Size
+from tasks.core.networks.tiles import tile_count
+from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Request
 from tasks.methods.by_name import scoring_of
 from tasks.methods.scoring import Scoring
+from tasks.network import network_of
 from tasks.progress import report, report_files
 from tasks.run.prepare import settle
 from tasks.run.tables import first_spade
-from tasks.weights import read_state_dict
 
 _IMAGES = 16  # that the calibration passes through the backbone
 _GALLERY = 8  # of these, that it matches one other with
@@ -204,38 +206,40 @@ def calibrate(job: Job) -> Costs:
     """
     settings = job.configuration
     report("calibrate", None, 0, 2)
-    backbone = Backbone(
-        settings.backbone, read_state_dict(Path(job.weights_file)), job.device, settings.precision
-    )
-    images = _random_images(settings.preprocessing.crop)
+    backbone = network_of(settings, Path(job.weights_file), job.device)
+    whole = settings.preprocessing.frame(1, 1).size
+    images = _random_images(settings.network_input or whole)
+    tiles = tile_count(whole, settings.grids, settings.tile, settings.overlap)
     with _counting(backbone) as macs:
         embeddings, levels = backbone(images)
     batch = images[: job.batch_size]
     start = time.perf_counter()
     backbone(batch)
-    forward_seconds = (time.perf_counter() - start) / len(batch)
+    forward_seconds = (time.perf_counter() - start) / len(batch) * tiles
     report("calibrate", None, 1, 2)
     match_macs, match_seconds = _matching_costs(job, levels)
     report("calibrate", None, 2, 2)
-    values = sum(array[0].numel() for array in (embeddings, *levels.values()))
+    cells = {level: grid.rows * grid.columns for level, grid in settings.grids.items()}
+    values = embeddings.shape[1] + sum(cells[level] * found.shape[3] for level, found in levels.items())
+    larger = cells[settings.levels[0]] / levels[settings.levels[0]][0, :, :, 0].numel()  # than one tile
     return Costs(
         feature_bytes=values * np.dtype(settings.dtype).itemsize,
         map_bytes=settings.metric_resolution**2 * np.dtype(np.float32).itemsize,
-        forward_macs=sum(macs),
-        match_macs=match_macs,
+        forward_macs=sum(macs) * tiles,
+        match_macs=round(match_macs * larger**2),
         forward_seconds=forward_seconds,
-        match_seconds=match_seconds,
+        match_seconds=match_seconds * larger**2,
     )
 
 
-def _matching_costs(job: Job, levels: Mapping[int, Tensor]) -> tuple[int, float]:
+def _matching_costs(job: Job, levels: Mapping[Level, Tensor]) -> tuple[int, float]:
     """Multiply-adds and seconds of matching an image with another by the run's SPADE; zeros without it."""
     spade = first_spade(job.methods)
     if spade is None:
         return 0, 0.0
     spade = spade.settled(job.configuration.grids)
     query, *gallery = (
-        [levels[stride][image].numpy() for stride in spade.levels] for image in range(1 + _GALLERY)
+        [levels[level][image].numpy() for level in spade.levels] for image in range(1 + _GALLERY)
     )
     matching = spade.matching(spade.levels)
     match_each(query, gallery[:1], [matching], device=job.device)
@@ -254,8 +258,8 @@ def products(shapes: Sequence[Sequence[int]], fusion: str) -> int:
     return sum(count**2 * depth for count, depth in zip(patches, channels, strict=True))
 
 
-def _random_images(side: int) -> Tensor:
-    """Variations (B, 3, S, S) of one smooth random picture, S being `side`.
+def _random_images(size: Size) -> Tensor:
+    """Variations (B, 3, H, W) of one smooth random picture, of this height and width.
 
     Matching takes about as long with them as with photos of one product. White noise takes several times
     longer: its patches are all about as far from each other, so that no bound prunes any.
@@ -266,10 +270,10 @@ def _random_images(side: int) -> Tensor:
         for shape in (
             (1, 3, _CELLS, _CELLS),
             (_IMAGES, 3, _CELLS, _CELLS),
-            (_IMAGES, 3, side, side),
+            (_IMAGES, 3, *size),
         )
     )
-    smooth = interpolate(picture + _VARIATION * varied, size=(side, side), mode="bilinear")
+    smooth = interpolate(picture + _VARIATION * varied, size=size, mode="bilinear")
     return smooth + _NOISE * noise
 
 

@@ -23,7 +23,7 @@ from tasks.core.metrics.intervals import mean_interval
 from tasks.core.settings import Settings, declarations, make
 
 Scored = Mapping[tuple[str, str], Scores]  # by category and label of a method
-_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.int32())}
+_TYPES = {str: pa.string(), int: pa.int64(), float: pa.float64(), tuple: pa.list_(pa.string())}
 
 
 def _setting_columns(settings: type[Settings], *, nullable: bool) -> Iterator[pa.Field]:
@@ -53,10 +53,12 @@ RUN = pa.schema(
 def setting_values(configuration: Configuration, methods: Sequence[Method]) -> dict[str, Any]:
     """The columns of settings of a run; those of SPADE, with its levels, are null without it."""
     spade = first_spade(methods)
-    if spade is None:
-        return configuration.values()
-    levels = spade.levels or configuration.strides
-    return configuration.values() | spade.values() | {"levels": list(levels)}
+    values = configuration.values()
+    if spade is not None:
+        values |= spade.values() | {"levels": spade.levels or configuration.levels}
+    return {
+        name: list(map(str, value)) if isinstance(value, tuple) else value for name, value in values.items()
+    }
 
 
 def first_spade(methods: Sequence[Method]) -> Spade | None:

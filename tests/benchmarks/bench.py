@@ -136,7 +136,7 @@ def prepare_part(root: Path, folder: Path, configuration: Configuration, method:
 
 def matching_rows(label: str, part: Part, wanted: dict[str, float]) -> list[Row]:
     """Concatenated and single-level matching of one test image at K = 50."""
-    strides = part.job.configuration.strides
+    strides = part.job.configuration.levels
     query = part.features.pyramid(part.test[0], strides)
     gallery = [part.features.pyramid(key, strides) for key in part.train[:K]]
     rows = []
@@ -171,7 +171,7 @@ def broadcast_row(part: Part) -> Row:
 
 def growth_rows(part: Part) -> list[Row]:
     """One test image as K grows, and as the training set grows (images repeated, with noise)."""
-    features, strides, keys, rows = part.features, part.job.configuration.strides, part.train, []
+    features, strides, keys, rows = part.features, part.job.configuration.levels, part.train, []
     pyramid = features.pyramid(part.test[0], strides)
     for k in (1, 50, 200):
         if k <= len(keys):
@@ -253,7 +253,7 @@ def stage_row(part: Part, method: Spade) -> Row:
         squared = baselines.faiss_concatenated(query, list(gallery), "nearest")
         return [[squared.reshape(*np.shape(query[0])[:2], 1)]]
 
-    strides = part.job.configuration.strides
+    strides = part.job.configuration.levels
     training = training_images(part, strides)
     scorer = method.settled(part.job.configuration.grids).scorer({}, training)
 

@@ -49,14 +49,14 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
 @pytest.mark.parametrize(
     ("backbone", "methods", "levels"),
     [
-        (DINOV2, (SPADE, "padim(levels=(14,), dimensions=6)", "nearest_neighbor(level=14)"), [14]),
-        ("mobilenet_v3_small", (SPADE, "padim(dimensions=6)"), [4, 8, 16]),
+        (DINOV2, (SPADE, "padim(levels=(14,), dimensions=6)", "nearest_neighbor(level=14)"), ["14"]),
+        ("mobilenet_v3_small", (SPADE, "padim(dimensions=6)"), ["4", "8", "16"]),
     ],
 )
 def test_a_dataset_is_evaluated_with_any_network(
     backbone: str,
     methods: tuple[str, ...],
-    levels: list[int],
+    levels: list[str],
     dataset: Path,
     settings: Callable[..., Configuration],
     weights: Callable[[str], str],

@@ -188,9 +188,9 @@ def test_a_gallery_is_read_once_and_a_search_serves_every_k_and_kappa(
     counts: Counter[str] = Counter()
     read, search = Features.pyramid, matching._search
 
-    def counted_read(self: Features, key: str, strides: Any) -> Any:
+    def counted_read(self: Features, key: str, levels: Any) -> Any:
         counts["reads"] += 1
-        return read(self, key, strides)
+        return read(self, key, levels)
 
     def counted_search(levels: Any, upsampling: Any, kappa: int) -> Any:
         found = search(levels, upsampling, kappa)

@@ -29,7 +29,7 @@ def test_what_is_here_is_found_with_its_levels(caches: Path) -> None:
         ("wide_resnet50_2", "torchvision"),
     ]
     assert here[0].weights == caches / "mobilenet_v3_small-047dcff4.pth"
-    assert here[0].traits.grids == ((4, 56), (8, 28), (16, 14))
+    assert here[0].traits.grids == {4: (56, 56, 4), 8: (28, 28, 8), 16: (14, 14, 16)}
     assert {"resnet18", "vit_small_patch14_dinov2", "vit_small_patch14_dinov2.lvd142m"} <= set(others)
 
 

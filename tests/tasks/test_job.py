@@ -45,9 +45,9 @@ def test_pyramids_are_kept_as_far_as_they_fit_into_the_memory(
     read: list[str] = []
     stored = type(small.features).pyramid
 
-    def counted(self: object, key: str, strides: tuple[int, ...]) -> object:
+    def counted(self: object, key: str, levels: tuple[int, ...]) -> object:
         read.append(key)
-        return stored(self, key, strides)  # type: ignore[arg-type]
+        return stored(self, key, levels)  # type: ignore[arg-type]
 
     monkeypatch.setattr(type(small.features), "pyramid", counted)
     pyramids = small.pyramids((8, 16))

@@ -70,7 +70,7 @@ def print_backbones(here: Sequence[Installed], others: Sequence[str]) -> None:
         {
             "name": each.name,
             "library": each.traits.library,
-            "levels": ",".join(str(stride) for stride, _ in each.traits.grids),
+            "levels": ",".join(str(level) for level in each.traits.grids),
             "weights": str(each.weights),
         }
         for each in here

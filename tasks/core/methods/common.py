@@ -9,19 +9,17 @@ from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Training
+from tasks.core.networks.traits import Level, taken_level, taken_levels
 
 
-def check_strides(levels: tuple[int, ...]) -> None:
-    """Raise ConfigurationError unless all are whole numbers above 0."""
-    if any(not isinstance(level, int) or isinstance(level, bool) or level < 1 for level in levels):
-        raise ConfigurationError(f"levels is {levels!r}: name strides, whole numbers above 0, as (8, 16)")
-
-
-def check_levels(levels: tuple[int, ...]) -> None:
-    """Raise ConfigurationError unless there is one, and they are whole numbers, each once, ascending."""
-    check_strides(levels)
-    if not levels or list(levels) != sorted(set(levels)):
-        raise ConfigurationError(f"levels is {levels!r}: name strides, each once, finest first, as (8, 16)")
+def check_levels(levels: tuple[Any, ...]) -> tuple[Level, ...]:
+    """The same; ConfigurationError also unless there is one, and they are each once, finest first."""
+    taken = taken_levels(levels)
+    if not taken or taken != tuple(map(taken_level, levels)):
+        raise ConfigurationError(
+            f"levels is {levels!r}: name strides or layers, each once, finest first, as (8, 16)"
+        )
+    return taken
 
 
 def patch_vectors(level: NDArray[Any]) -> tuple[NDArray[np.float32], tuple[int, int]]:

@@ -13,6 +13,7 @@ from tasks.core.methods.spade_settings import (
     ImageRule,
     Retrieval,
 )
+from tasks.core.networks.traits import Level
 from tasks.core.settings import with_default
 
 
@@ -52,6 +53,6 @@ class AnomalyDINO(Spade):
     image_rule: ImageRule = with_default(Spade, "image_rule", "patches")
 
     @staticmethod
-    def default_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+    def default_levels(levels: tuple[Level, ...]) -> tuple[Level, ...]:
         """The last one."""
         return levels[-1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -13,6 +13,7 @@ from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Correspondence, Method
 from tasks.core.methods.patchcore import PatchCore
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.traits import Grids
 from tasks.core.settings import setting
 
 HELD_OUT = 0.2
@@ -74,7 +75,7 @@ class Ensemble(Method):
         """That of the first method that has one."""
         return next((found for method in self.methods if (found := method.correspondence)), None)
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:
+    def settled(self, grids: Grids, images: int | None = None) -> Self:
         """The ensemble of the settled methods."""
         return replace(self, methods=tuple(method.settled(grids, images) for method in self.methods))
 

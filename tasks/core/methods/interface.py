@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, Self
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.traits import Grids, Level, find_level, is_level, taken_level
 from tasks.core.settings import Settings, listed
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Query:
 
     Attributes:
         embedding: (D,) float32.
-        pyramid: levels (H, W, C) at the strides that the method reads, finest first.
+        pyramid: levels (H, W, C) that the method reads, finest first.
         key: digest of its content.
         held_out: whether training images of this content are left out of the comparison.
     """
@@ -71,9 +72,9 @@ class Training:
 
     Attributes:
         embeddings: (N, D) float32.
-        pyramid: levels (H, W, C) float16 or float32 of the image at a position from 0 to N - 1, at `strides`.
+        pyramid: levels (H, W, C) float16 or float32 of the image at a position from 0 to N - 1.
             It is called for one image after the other, and what it returns is not kept.
-        strides: of these levels, finest first.
+        levels: names of these levels, finest first.
         keys: digests of their contents (N,); their positions, if none are given.
         index: exact index of the embeddings; built when it is needed, if none is given.
         device: of torch, where products are computed.
@@ -83,7 +84,7 @@ class Training:
 
     embeddings: NDArray[np.float32]
     pyramid: Callable[[int], Pyramid]
-    strides: Sequence[int] = ()
+    levels: Sequence[Level] = ()
     keys: Sequence[str] = ()
     index: faiss.Index | None = None
     device: str = "cpu"
@@ -167,14 +168,14 @@ class Correspondence(Protocol):
     """A method that says where in which training image the best match of a patch lies."""
 
     @property
-    def levels(self) -> tuple[int, ...]:
-        """Strides of the levels that are matched."""
+    def levels(self) -> tuple[Level, ...]:
+        """The levels that are matched."""
 
     def grids(self, pyramid: Pyramid) -> list[NDArray[np.float32]]:
         """Patch vectors (H, W, C) as they are matched: one grid, or several that are matched one by one."""
 
-    def grid_levels(self) -> list[tuple[int, ...]]:
-        """The strides of the levels in each grid."""
+    def grid_levels(self) -> list[tuple[Level, ...]]:
+        """The levels in each grid."""
 
     def compared(self, query: Query, training: Training, neighbors: Sequence[int]) -> Sequence[int]:
         """Positions of the training images whose patches compete, given the nearest ones."""
@@ -215,8 +216,8 @@ class Method(Settings):
     joint: ClassVar[bool] = False
 
     @property
-    def reads(self) -> tuple[int, ...]:
-        """Strides of the levels it reads, finest first; none for a method of embeddings alone."""
+    def reads(self) -> tuple[Level, ...]:
+        """The levels it reads, finest first; none for a method of embeddings alone."""
         return ()
 
     @property
@@ -233,13 +234,13 @@ class Method(Settings):
         return 0
 
     @property
-    def image_reads(self) -> tuple[int, ...]:
-        """Strides of the levels that the image score alone takes; none where embeddings are enough."""
+    def image_reads(self) -> tuple[Level, ...]:
+        """The levels that the image score alone takes; none where embeddings are enough."""
         return ()
 
     @property
-    def gallery_reads(self) -> tuple[int, ...]:
-        """Strides of the levels of training images that scoring reads."""
+    def gallery_reads(self) -> tuple[Level, ...]:
+        """The levels of training images that scoring reads."""
         return ()
 
     @property
@@ -256,25 +257,28 @@ class Method(Settings):
         """Squared distances and positions of the training images that it names with a score."""
         return training.nearest(query, self.neighbor_count)
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:  # noqa: ARG002
+    def settled(self, grids: Grids, images: int | None = None) -> Self:  # noqa: ARG002
         """The method with what its settings leave open settled.
 
-        `grids` holds the cells a side of each level that the network has, by stride; `images` counts the
-        training images, if they are known.
+        `grids` holds the grid of each level that the network has, finest first; `images` counts the training
+        images, if they are known.
 
         Raises:
             ConfigurationError: the network has not the levels that the method reads.
         """
-        if set(self.reads) <= grids.keys():
-            return self
-        raise ConfigurationError(
-            f"method {self.label} reads levels {listed(self.reads)}, but the network has "
-            f"{listed(list(grids))}: name it as --method '{self._with_levels(tuple(grids)).label}'"
-        )
+        try:
+            found = {find_level(level, grids) for level in self.reads}
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                f"method {self.label} reads levels {listed(self.reads)}, but the network has "
+                f"{listed(list(grids))}: name it as --method '{self._with_levels(tuple(grids)).label}'"
+            ) from error
+        levels = tuple(level for level in grids if level in found)
+        return self if levels == self.reads else self._with_levels(levels)
 
-    def _with_levels(self, strides: tuple[int, ...]) -> Self:
+    def _with_levels(self, levels: tuple[Level, ...]) -> Self:
         """The method reading what there is."""
-        return replace(self, levels=strides)  # type: ignore[call-arg]  # of those that read several
+        return replace(self, levels=levels)  # type: ignore[call-arg]  # of those that read several
 
     def fit(self, training: Training) -> State:
         """Learn the normal images of a category."""
@@ -292,7 +296,7 @@ class Method(Settings):
     def joint_scorer(
         cls, methods: Sequence[Self], states: Sequence[State], training: Training
     ) -> JointScorer:
-        """What scores an image by several settings of the method, with the levels at `training.strides`."""
+        """What scores an image by several settings of the method, with the levels `training.levels`."""
         scorers = [method.scorer(state, training) for method, state in zip(methods, states, strict=True)]
         return lambda query: [score(query) for score in scorers]
 
@@ -315,12 +319,23 @@ class Method(Settings):
 class LevelMethod(Method):
     """A method that reads the patches of one level."""
 
-    level: int = field(default=0)
+    level: Level = field(default=0)
+
+    def __post_init__(self) -> None:
+        """Check each setting."""
+        object.__setattr__(self, "level", taken_level(self.level))
+        if not is_level(self.level):
+            raise ConfigurationError(
+                f"level is {self.level!r}: name a stride, a whole number above 0, or a layer, as 'layer2'"
+            )
+        super().__post_init__()
 
     @property
-    def reads(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[Level, ...]:
         """The one level."""
         return (self.level,)
 
-    def _with_levels(self, strides: tuple[int, ...]) -> Self:
-        return replace(self, level=min(strides, key=lambda stride: abs(stride - self.level)))
+    def _with_levels(self, levels: tuple[Level, ...]) -> Self:
+        strides = [level for level in levels if isinstance(level, int)]
+        asked = self.level if isinstance(self.level, int) else 0
+        return replace(self, level=min(strides, key=lambda stride: abs(stride - asked), default=levels[0]))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -10,6 +9,7 @@ import numpy as np
 
 from tasks.core.methods.common import patch_vectors, sample_patches
 from tasks.core.methods.interface import LevelMethod, Method, Query, Scorer, Scores, State, Training
+from tasks.core.networks.traits import Grids, Level
 from tasks.core.settings import setting
 
 
@@ -40,7 +40,7 @@ class DN2(Method):
         """Those that are averaged."""
         return self.k
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:  # noqa: ARG002
+    def settled(self, grids: Grids, images: int | None = None) -> Self:  # noqa: ARG002
         """The method with k at most the number of training images."""
         return replace(self, k=min(self.k, images or self.k))
 
@@ -68,7 +68,7 @@ class NearestNeighbor(LevelMethod):
     """
 
     name: ClassVar[str] = "nearest_neighbor"
-    level: int = setting(4, "stride of the level that is searched", low=1)
+    level: Level = setting(4, "stride or layer of the level that is searched")
     limit: int = setting(100_000, "patches that compete, at most", low=1)
     seed: int = setting(0, "of the sample", low=0)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.core.methods.common import patch_vectors, sample_patches
 from tasks.core.methods.interface import LevelMethod, Query, Scorer, Scores, State, Training
+from tasks.core.networks.traits import Level
 from tasks.core.settings import setting
 
 
@@ -32,7 +33,7 @@ class OneClassSVM(LevelMethod):
     nu: float = setting(
         0.1, "share of the training vectors outside the boundary", above=0, below=1, noun="share"
     )
-    level: int = setting(8, "stride of the level whose patches are learned", low=1)
+    level: Level = setting(8, "stride or layer of the level whose patches are learned")
     limit: int = setting(5_000, "patches that are learned, at most", low=1)
     seed: int = setting(0, "of their sample", low=0)
 

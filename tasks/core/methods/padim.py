@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tasks.core.methods.common import check_levels
 from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
 from tasks.core.networks.known import STRIDES
+from tasks.core.networks.traits import Level
 from tasks.core.settings import setting
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class PaDiM(Method):
     """
 
     name: ClassVar[str] = "padim"
-    levels: tuple[int, ...] = setting(STRIDES, "strides of the levels, finest first")
+    levels: tuple[Level, ...] = setting(STRIDES, "strides or layers of the levels, finest first")
     dimensions: int | None = setting(
         None,
         "channels of the subset; none for the paper's choice, 550 of wide_resnet50_2's, 100 of fewer",
@@ -53,10 +54,10 @@ class PaDiM(Method):
     def __post_init__(self) -> None:
         """Check each setting."""
         super().__post_init__()
-        check_levels(self.levels)
+        object.__setattr__(self, "levels", check_levels(self.levels))
 
     @property
-    def reads(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[Level, ...]:
         """All its levels."""
         return self.levels
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.core.methods.common import check_levels
 from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
+from tasks.core.networks.traits import Level
 from tasks.core.settings import setting
 
 
@@ -37,7 +38,7 @@ class PatchCore(Method):
     """
 
     name: ClassVar[str] = "patchcore"
-    levels: tuple[int, ...] = setting((8, 16), "strides of the levels, finest first")
+    levels: tuple[Level, ...] = setting((8, 16), "strides or layers of the levels, finest first")
     share: float = setting(0.1, "of all patches that are kept", above=0, high=1, noun="share")
     dimension: int = setting(1024, "channels of a patch after pooling", low=1)
     projection: int = setting(128, "dimensions of the random projections that the choice is made by", low=1)
@@ -47,10 +48,10 @@ class PatchCore(Method):
     def __post_init__(self) -> None:
         """Check each setting."""
         super().__post_init__()
-        check_levels(self.levels)
+        object.__setattr__(self, "levels", check_levels(self.levels))
 
     @property
-    def reads(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[Level, ...]:
         """All its levels."""
         return self.levels
 

@@ -23,7 +23,7 @@ _SHARE = 0.01  # of the patches, whose mean is the image score
 def score_together(methods: Sequence[Spade], query: Query, training: Training) -> list[Scores]:
     """Scores of one image under several settings, nothing computed twice.
 
-    The query and the training images have the levels of all the methods, at `training.strides`. An image's
+    The query and the training images have the levels of all the methods, at `training.levels`. An image's
     gallery is read once an order, and each search serves every K and kappa.
     """
     near = _nearest(methods, query, training)
@@ -53,7 +53,7 @@ def _nearest(methods: Sequence[Spade], query: Query, training: Training) -> dict
 
 def _of_map(method: Spade, training: Training) -> Matching:
     """The search that gives the map; of all training images, however many there are."""
-    matching = method.matching(training.strides)
+    matching = method.matching(training.levels)
     return replace(matching, images=sys.maxsize) if method.gallery == "all" else matching
 
 
@@ -99,7 +99,7 @@ def _kept(method: Spade, query: Query, training: Training) -> NDArray[np.bool_] 
     if method.foreground == "all":
         return 1
     (level,) = method.levels
-    return foreground(query.pyramid[training.strides.index(level)])
+    return foreground(query.pyramid[training.levels.index(level)])
 
 
 def _scores(method: Spade, near: Mapping[str, _Near], maps: _Maps, training: Training) -> Scores:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.core.methods.interface import JointScorer, Pyramid, Query, Scorer, State, Training
 from tasks.core.methods.spade_settings import SpadeSettings
+from tasks.core.networks.traits import Level
 
 if TYPE_CHECKING:
     from tasks.core.matching.matching import Matching
@@ -32,17 +33,17 @@ class Spade(SpadeSettings):
     joint: ClassVar[bool] = True
 
     @property
-    def reads(self) -> tuple[int, ...]:
+    def reads(self) -> tuple[Level, ...]:
         """The levels that are matched."""
         return self.levels
 
     @property
-    def image_reads(self) -> tuple[int, ...]:
+    def image_reads(self) -> tuple[Level, ...]:
         """The same, where the image score is one of patches."""
         return () if self.image_rule == "embedding" else self.levels
 
     @property
-    def gallery_reads(self) -> tuple[int, ...]:
+    def gallery_reads(self) -> tuple[Level, ...]:
         """The same of the gallery."""
         return self.levels
 
@@ -134,8 +135,8 @@ class Spade(SpadeSettings):
 
         return matched_grids(pyramid, self.fusion, self.upsampling, self.preparation)
 
-    def grid_levels(self) -> list[tuple[int, ...]]:
-        """The strides of the levels in each grid."""
+    def grid_levels(self) -> list[tuple[Level, ...]]:
+        """The levels in each grid."""
         return [self.levels] if self.fusion == "concatenate" else [(level,) for level in self.levels]
 
     @property
@@ -145,12 +146,12 @@ class Spade(SpadeSettings):
 
         return Preparation(self.average, self.normalization == "levels", self.distance == "cosine")
 
-    def matching(self, strides: Sequence[int]) -> Matching:
-        """How pyramids with levels at `strides` are matched."""
+    def matching(self, levels: Sequence[Level]) -> Matching:
+        """How pyramids with these levels are matched."""
         from tasks.core.matching.matching import Matching
 
         return Matching(
-            levels=tuple(strides.index(level) for level in self.levels),
+            levels=tuple(levels.index(level) for level in self.levels),
             fusion=self.fusion,
             upsampling=self.upsampling,
             kappa=self.kappa,

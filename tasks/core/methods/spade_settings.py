@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Self, get_args
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.methods.common import check_strides
 from tasks.core.methods.interface import Method
+from tasks.core.networks.traits import Grids, Level, find_level, taken_levels
 from tasks.core.settings import listed, setting
 
 Fusion = Literal["concatenate", "average"]
@@ -35,8 +35,8 @@ class SpadeSettings(Method):
         stated=True,
     )
     gallery_seed: int = setting(0, "of a random gallery", low=0)
-    levels: tuple[int, ...] = setting(
-        (), "strides of the levels that are matched, finest first; by default all that the network has"
+    levels: tuple[Level, ...] = setting(
+        (), "strides or layers of the levels that are matched; by default all that the network has"
     )
     fusion: Fusion = setting(
         "concatenate", "concatenate: all levels are matched at once; average: each on its own",
@@ -88,24 +88,23 @@ class SpadeSettings(Method):
     )  # fmt: skip
 
     def __post_init__(self) -> None:
-        """Check each setting; the levels become ascending."""
+        """Check each setting; strides become ascending."""
         super().__post_init__()
-        check_strides(self.levels)
-        object.__setattr__(self, "levels", tuple(sorted(set(self.levels))))
+        object.__setattr__(self, "levels", taken_levels(self.levels))
 
-    def settled(self, grids: Mapping[int, int], images: int | None = None) -> Self:
+    def settled(self, grids: Grids, images: int | None = None) -> Self:
         """The method with its levels, and with K at most the number of training images.
 
         Raises:
             ConfigurationError: the network has no such level, one image has fewer patches than kappa, or
                 settings that mean nothing together.
         """
-        levels = self.levels or self.default_levels(tuple(grids))
-        for level in levels:
-            if level not in grids:
-                raise ConfigurationError(f"level is {level!r}: the network has {listed(list(grids))}")
-        side = grids[levels[-1 if self.fusion == "average" else 0]]
-        patches = min(self.window + 1, side) ** 2 if self.window else side**2
+        named = self.levels or self.default_levels(tuple(grids))
+        wanted = {find_level(level, grids) for level in named}
+        levels = tuple(level for level in grids if level in wanted)
+        matched = grids[levels[-1 if self.fusion == "average" else 0]]
+        near = self.window + 1 if self.window else max(matched.rows, matched.columns)
+        patches = min(near, matched.rows) * min(near, matched.columns)
         if self.kappa > patches:
             within = " of a window in a corner" if self.window else ""
             raise ConfigurationError(
@@ -118,11 +117,11 @@ class SpadeSettings(Method):
         return replace(self, levels=levels, k_image=k_image, k_gallery=k_gallery)
 
     @staticmethod
-    def default_levels(levels: tuple[int, ...]) -> tuple[int, ...]:
+    def default_levels(levels: tuple[Level, ...]) -> tuple[Level, ...]:
         """Those of a network that are matched where none are named, given all."""
         return levels
 
-    def _check_together(self, levels: Sequence[int]) -> None:
+    def _check_together(self, levels: Sequence[Level]) -> None:
         """Raise ConfigurationError where settings mean nothing together."""
         if self.average % 2 == 0:
             raise ConfigurationError(f"average is {self.average!r}: it is an odd number of cells, as 3")

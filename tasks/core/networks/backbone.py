@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import EFFICIENTNET_LITE0
 from tasks.core.networks.levels import from_other_names, make_network, with_levels
-from tasks.core.networks.traits import Precision
+from tasks.core.networks.traits import INPUT_SIZE, Level, Precision
 
 
 class Backbone(nn.Module):
@@ -23,23 +23,28 @@ class Backbone(nn.Module):
         state_dict: Mapping[str, Tensor],
         device: str = "cpu",
         precision: Precision = "float32",
+        size: tuple[int, int] | None = (INPUT_SIZE, INPUT_SIZE),
+        layers: Sequence[Level] = (),
     ) -> None:
-        """Build network `name` and load its weights; `precision` is that of its products.
+        """Build network `name` for images of `size`, height and width, and load its weights.
+
+        Without a size it takes images of any. `precision` is that of its products; `layers` are as in
+        `with_levels`.
 
         Raises:
             ConfigurationError: the weights do not fit the network.
         """
         super().__init__()
-        network = make_network(name)
+        network = make_network(name, size)
         _load(network, name, state_dict)
-        pyramid: Any = with_levels(name, network).requires_grad_(False)
+        pyramid: Any = with_levels(name, network, layers).requires_grad_(False)
         self._network = pyramid.to(device, memory_format=torch.channels_last)
         self._device = torch.device(device)
         self._autocast = precision == "bfloat16"
 
     @torch.inference_mode()
-    def forward(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-        """Embeddings (B, D) and, for each stride, patch vectors (B, H, W, C), of images (B, 3, S, S).
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[Level, Tensor]]:
+        """Embeddings (B, D) and, for each level, patch vectors (B, Hi, Wi, Ci), of images (B, 3, H, W).
 
         float32, on the CPU. `tasks.core.networks.levels.with_levels` says which layers they are.
         """
@@ -50,7 +55,7 @@ class Backbone(nn.Module):
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._autocast):
             embeddings, levels = self._network(images)
         channel_last = {
-            stride: level.permute(0, 2, 3, 1)[:count].float().cpu() for stride, level in levels.items()
+            name: level.permute(0, 2, 3, 1)[:count].float().cpu() for name, level in levels.items()
         }
         return embeddings[:count].float().cpu(), channel_last
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from tasks.core.networks.traits import INPUT_SIZE, Traits
+from tasks.core.networks.traits import INPUT_SIZE, Grid, Level, Traits
 
 EFFICIENTNET_LITE0 = "tf_efficientnet_lite0"
 RESNETS = (
@@ -23,17 +23,28 @@ STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
 
 
 @cache
-def traits(backbone: str, side: int = INPUT_SIZE) -> Traits:
-    """What a network brings, with images of `side` pixels; most are built to find out, which takes seconds.
+def traits(
+    backbone: str, size: tuple[int, int] = (INPUT_SIZE, INPUT_SIZE), layers: tuple[Level, ...] = ()
+) -> Traits:
+    """What a network brings with images of `size`, height and width in pixels.
+
+    Its levels are `layers`, or the last map of each stride from 4 to 16. Most networks are built to find out,
+    which takes seconds.
 
     Raises:
-        ConfigurationError: there is no such network, or it cannot be used.
+        ConfigurationError: there is no such network or layer, or it cannot be used.
     """
-    grids = tuple((stride, side // stride) for stride in STRIDES)
-    if backbone in RESNETS:
-        return Traits("torchvision", grids, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-    if backbone == EFFICIENTNET_LITE0:
-        return Traits("timm", grids, (127 / 255,) * 3, (128 / 255,) * 3)
+    if set(layers) <= set(STRIDES):
+        rows, columns = size
+        levels = tuple(
+            (stride, Grid(-(-rows // stride), -(-columns // stride), stride))
+            for stride in STRIDES
+            if stride in (layers or STRIDES)
+        )
+        if backbone in RESNETS:
+            return Traits("torchvision", levels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        if backbone == EFFICIENTNET_LITE0:
+            return Traits("timm", levels, (127 / 255,) * 3, (128 / 255,) * 3)
     from tasks.core.networks.levels import find_traits
 
-    return find_traits(backbone, side)
+    return find_traits(backbone, size, layers)

@@ -1,4 +1,4 @@
-"""The networks of torchvision and timm by name, and their levels, found by stride.
+"""The networks of torchvision and timm by name, and their levels, found by stride or by a layer's name.
 
 Both libraries are imported where a network is made or looked up: they take as long as torch.
 """
@@ -7,20 +7,25 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from itertools import takewhile
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.known import EFFICIENTNET_LITE0, RESNETS
-from tasks.core.networks.traits import INPUT_SIZE, Traits
+from tasks.core.networks.traits import INPUT_SIZE, NORMED, Grid, Level, Traits
+from tasks.core.settings import listed, suggestion
 
+Size = tuple[int, int]  # height and width, pixels
+_PROBED: Size = (INPUT_SIZE, INPUT_SIZE)
+_FINAL_NORMS = ("norm", "encoder.ln")  # of transformers, timm's and torchvision's
 _FINEST, _COARSEST = 4, 16  # strides of the levels that are kept
+_SHOWN_LAYERS = 16  # of a network, where a name is wrong
 _REBUILT = {"googlenet", "inception_v3"}  # torchvision makes them another network for published weights
 
 
@@ -74,11 +79,13 @@ def timm_settings(name: str) -> Any:
     return get_pretrained_cfg(name)
 
 
-def make_network(name: str) -> nn.Module:
+def make_network(name: str, size: Size | None = _PROBED) -> nn.Module:
     """A network with its classifier, as its weights are published, in eval mode, with random values.
 
+    It is for images of `size`, height and width in pixels; without one, for those of any.
+
     Raises:
-        ConfigurationError: there is none of this name, or it does not take images of 224 pixels.
+        ConfigurationError: there is none of this name, or it does not take such images.
     """
     if library_of(name) == "torchvision":
         import torchvision
@@ -88,13 +95,32 @@ def make_network(name: str) -> nn.Module:
     import timm
 
     published = timm_settings(name)
-    side = published.input_size[-1]
-    options = {"dynamic_img_size": True} if published.fixed_input_size and side != INPUT_SIZE else {}
+    native = tuple(published.input_size[1:])
+    if not published.fixed_input_size or native == size:
+        network = timm.create_model(name)
+        return network.eval()
     try:
-        network = timm.create_model(name, **options)
-    except TypeError as error:
-        raise _unusable(name, f"it takes images of {side} pixels only, not of {INPUT_SIZE}") from error
-    return network.eval()
+        network = timm.create_model(name, dynamic_img_size=True)
+        return network.eval()
+    except TypeError:
+        found = _of_size(name, size)
+    if found is not None:
+        return found
+    raise _unusable(name, f"it takes images of {_shown(native)} pixels only, not of {_shown(size)}")
+
+
+def _of_size(name: str, size: Size | None) -> nn.Module | None:
+    """A network of timm's whose images are of one size, made for another, if its weights stay as they are."""
+    import timm
+
+    def shapes(network: nn.Module) -> dict[str, Any]:
+        return {key: values.shape for key, values in network.state_dict().items()}
+
+    try:
+        found: nn.Module = timm.create_model(name, img_size=size).eval()
+    except (TypeError, AssertionError, ValueError):
+        return None
+    return found if shapes(found) == shapes(timm.create_model(name)) else None
 
 
 def from_other_names(network: nn.Module, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -112,39 +138,43 @@ def from_other_names(network: nn.Module, state_dict: Mapping[str, Any]) -> Mappi
     return converted
 
 
-def with_levels(name: str, network: nn.Module) -> nn.Module:
-    """The network as a module from images (B, 3, S, S) to embeddings (B, D) and levels (B, C, H, W).
+def with_levels(name: str, network: nn.Module, layers: Sequence[Level] = ()) -> nn.Module:
+    """The network as a module from images (B, 3, H, W) to embeddings (B, D) and levels (B, C, Hi, Wi).
 
-    The levels are a dict by stride: for each stride from 4 to 16, the last map of that stride that a stage
-    of the network gives; if there is none, the finest of the coarser ones. A transformer whose patches stay
-    on one grid has one level, the patches after its last block and norm. The embedding is what the
-    classifier's last layer takes: the averaged last map in most networks, the class token in most
-    transformers.
+    The levels are a dict by name: those of `layers`, finest first, where a stride stands for the last map of
+    that stride that a stage of the network gives. Without any, each stride from 4 to 16 is taken; if there is
+    none of these, the finest of the coarser ones. A transformer whose patches stay on one grid has one such
+    level, the patches after its last block and norm. The embedding is what the classifier's last layer takes:
+    the averaged last map in most networks, the class token in most transformers.
 
     Raises:
         ConfigurationError: the network has no such maps, or does not take such images.
     """
     kind = _OfTorchvision if library_of(name) == "torchvision" else _OfTimm
-    return kind(network, _stages(name)).eval()
+    return kind(network, _stages(name, tuple(layers))).eval()
 
 
 @cache
-def find_traits(name: str, side: int = INPUT_SIZE) -> Traits:
+def find_traits(name: str, size: Size = _PROBED, layers: tuple[Level, ...] = ()) -> Traits:
     """What a configuration needs to know of a network, found without its weights: shapes are passed on.
 
     Raises:
         ConfigurationError: there is none of this name, or it cannot be used.
     """
+    stages = _stages(name, layers)
     try:
         with torch.device("meta"):
-            embeddings, levels = with_levels(name, _without_values(name))(_images(side))
+            embeddings, levels = with_levels(name, _without_values(name, size), layers)(_images(size))
     except ConfigurationError:
         raise
     except Exception as error:  # a network raises what it likes about what it is not made for
         raise _unusable(name, repr(error)) from error
     if embeddings.ndim != 2:
         raise _unusable(name, f"its embedding has the shape {tuple(embeddings.shape[1:])}")
-    grids = tuple((stride, level.shape[2]) for stride, level in levels.items())
+    grids = tuple(
+        (level, Grid(levels[level].shape[2], levels[level].shape[3], stage.stride))
+        for level, stage in stages.items()
+    )
     if library_of(name) == "torchvision":
         scale = torchvision_weights(name).transforms()
         return Traits("torchvision", grids, tuple(scale.mean), tuple(scale.std))
@@ -152,37 +182,92 @@ def find_traits(name: str, side: int = INPUT_SIZE) -> Traits:
     return Traits("timm", grids, published.mean, published.std)
 
 
+class _Stage(NamedTuple):
+    """A part of a network that gives maps: its name, its place among these, pixels from cell to cell.
+
+    `normed` says whether the network's final norm is applied to its maps.
+    """
+
+    layer: str
+    place: int
+    stride: int
+    normed: bool = False
+
+
 @cache
-def _stages(name: str) -> Mapping[int, Any]:
-    """The stages of a network whose maps are its levels, by stride, finest first."""
-    maps = _torchvision_maps if library_of(name) == "torchvision" else _timm_maps
+def _stages(name: str, layers: tuple[Level, ...] = ()) -> Mapping[Level, _Stage]:
+    """The stages of a network whose maps are these levels, finest first, by the levels' names."""
+    if not layers:
+        return _default_stages(name)
     network = _without_values(name)
-    with torch.device("meta"):
-        found = {_stride(side): stage for stage, side in maps(network) if side > 1}
+    by_layer = {stage.layer: stage for stage in _maps(name, network, every=True)}
+    found = {level: _named_stage(name, network, level, by_layer) for level in layers}
+    return dict(sorted(found.items(), key=lambda pair: (pair[1].stride, pair[1].place, pair[1].normed)))
+
+
+@cache
+def _default_stages(name: str) -> Mapping[Level, _Stage]:
+    """The last stage of each stride from 4 to 16, or of the finest coarser one, by stride."""
+    found = {stage.stride: stage for stage in _maps(name, _without_values(name), every=False)}
     coarse = sorted(stride for stride in found if stride >= _FINEST)
     if not coarse:
         raise _unusable(name, "its stages give no maps")
     kept = [stride for stride in coarse if stride <= _COARSEST] or coarse[:1]
-    return {stride: found[stride] for stride in kept}
+    return {stride: found[stride]._replace(normed=len(kept) == 1) for stride in kept}
 
 
-def _without_values(name: str) -> nn.Module:
+def _named_stage(name: str, network: nn.Module, level: Level, by_layer: Mapping[str, _Stage]) -> _Stage:
+    """The stage that is meant by a layer's name, or by a stride."""
+    if isinstance(level, int):
+        default = _default_stages(name)
+        if level not in default:
+            raise ConfigurationError(
+                f"layer is {level}: the strides of {name} are {listed(list(default))}; name one of its "
+                f"layers, as {next(iter(by_layer), '')}"
+            )
+        chosen = default[level]
+        return by_layer.get(chosen.layer, chosen)._replace(normed=chosen.normed)
+    layer, normed = level.removesuffix(NORMED), level.endswith(NORMED)
+    if layer not in by_layer:
+        known = sorted(by_layer, key=lambda name: name.count("."))
+        shown = listed(known[:_SHOWN_LAYERS]) + (", …" if len(known) > _SHOWN_LAYERS else "")
+        near = suggestion(layer, known)
+        raise ConfigurationError(f"layer is {level!r}: {near}the layers of {name} that give maps are {shown}")
+    if normed and _final_norm(network) is None:
+        raise ConfigurationError(f"layer is {level!r}: {name} has no final norm: name it as {layer}")
+    return by_layer[layer]._replace(normed=normed)
+
+
+def _final_norm(network: nn.Module) -> nn.Module | None:
+    """The norm after the last block of a transformer, if it has one that is not averaged first."""
+    modules = dict(network.named_modules())
+    found = next((modules[name] for name in _FINAL_NORMS if name in modules), None)
+    return None if isinstance(found, nn.Identity) else found
+
+
+def _without_values(name: str, size: Size = _PROBED) -> nn.Module:
     """A network on the meta device, which passes on shapes."""
     try:
         with torch.device("meta"):
-            return make_network(name)
+            return make_network(name, size)
     except RuntimeError:  # of one whose shapes are computed with tensors
         with torch.device("cpu"):
-            return make_network(name).to("meta")
+            return make_network(name, size).to("meta")
 
 
-def _images(side: int = INPUT_SIZE) -> Tensor:
-    return torch.zeros(2, 3, side, side)
+def _images(size: Size = _PROBED) -> Tensor:
+    return torch.zeros(2, 3, *size)
 
 
-def _stride(side: int) -> int:
+def _stride(rows: int) -> int:
     """Pixels from cell to cell; a grid that lost its border (55 of 56 cells) has the stride of the whole."""
-    return INPUT_SIZE // side if INPUT_SIZE % side == 0 else 2 ** round(math.log2(INPUT_SIZE / side))
+    return INPUT_SIZE // rows if INPUT_SIZE % rows == 0 else 2 ** round(math.log2(INPUT_SIZE / rows))
+
+
+def _shown(size: Size | None) -> str:
+    if size is None:
+        return "any size"
+    return str(size[0]) if size[0] == size[1] else f"{size[0]}x{size[1]}"
 
 
 def _unusable(name: str, reason: str) -> ConfigurationError:
@@ -190,48 +275,71 @@ def _unusable(name: str, reason: str) -> ConfigurationError:
 
 
 class _OfTorchvision(nn.Module):
-    def __init__(self, network: nn.Module, stages: Mapping[int, str]) -> None:
+    def __init__(self, network: nn.Module, stages: Mapping[Level, _Stage]) -> None:
         from torchvision.models.feature_extraction import create_feature_extractor
 
         super().__init__()
-        last = _last_layer(network)
+        last, self._norm = _last_layer(network), _final_norm(network)
         network.set_submodule(last, nn.Identity())
-        nodes = {stage: str(stride) for stride, stage in stages.items()} | {last: "embedding"}
+        nodes = {stage.layer: stage.layer for stage in stages.values()} | {last: "embedding"}
         self._network = create_feature_extractor(network, nodes, suppress_diff_warning=True)
-        self._strides = tuple(stages)
+        self._stages = stages
 
-    def forward(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[Level, Tensor]]:
         found = self._network(images)
-        return _vector(found["embedding"]), {stride: _map(found[str(stride)]) for stride in self._strides}
+        levels = {level: _map(found[stage.layer], images.shape) for level, stage in self._stages.items()}
+        normed = [level for level, stage in self._stages.items() if isinstance(level, str) and stage.normed]
+        return _vector(found["embedding"]), levels | {
+            level: _normed(levels[level], self._norm) for level in normed
+        }
 
 
 class _OfTimm(nn.Module):
-    def __init__(self, network: Any, stages: Mapping[int, int]) -> None:
+    def __init__(self, network: Any, stages: Mapping[Level, _Stage]) -> None:
         super().__init__()
         self._network = network
         self._stages = stages
+        self._places = sorted({stage.place for stage in stages.values()})
 
-    def forward(self, images: Tensor) -> tuple[Tensor, dict[int, Tensor]]:
-        last, found = self._network.forward_intermediates(
-            images, indices=list(self._stages.values()), norm=len(self._stages) == 1
-        )
-        embedding = self._network.forward_head(last, pre_logits=True)
-        return _vector(embedding), dict(zip(self._stages, found, strict=True))
+    def forward(self, images: Tensor) -> tuple[Tensor, dict[Level, Tensor]]:
+        all_normed = all(stage.normed for stage in self._stages.values())
+        last, maps = self._network.forward_intermediates(images, indices=self._places, norm=all_normed)
+        found = dict(zip(self._places, maps, strict=True))
+        levels = {level: found[stage.place] for level, stage in self._stages.items()}
+        if not all_normed:
+            norm = _final_norm(self._network)
+            normed = [level for level, stage in self._stages.items() if stage.normed]
+            levels |= {level: _normed(levels[level], norm) for level in normed}
+        return _vector(self._network.forward_head(last, pre_logits=True)), levels
 
 
-def _torchvision_maps(network: nn.Module) -> list[tuple[str, int]]:
-    """The stages that give maps, and the side of each, in the order in which they are passed."""
-    maps = []
+def _normed(level: Tensor, norm: Any) -> Tensor:
+    """A level (B, C, H, W) with each of its vectors normed."""
+    values: Tensor = norm(level.permute(0, 2, 3, 1))
+    return values.permute(0, 3, 1, 2)
 
-    def note(stage: str, output: Any) -> None:
-        if isinstance(output, Tensor) and output.ndim in (3, 4):
-            maps.append((stage, _map(output).shape[2]))
+
+def _maps(name: str, network: nn.Module, *, every: bool) -> list[_Stage]:
+    """What gives maps, in the order in which it is passed: all modules, or the stages alone."""
+    with torch.device("meta"):
+        return _torchvision_maps(network, every) if library_of(name) == "torchvision" else _timm_maps(network)
+
+
+def _torchvision_maps(network: nn.Module, every: bool) -> list[_Stage]:
+    maps: dict[str, int] = {}
+
+    def note(layer: str, output: Any) -> None:
+        if layer and isinstance(output, Tensor) and output.ndim in (3, 4):
+            maps[layer] = _map(output, _images().shape).shape[2]
 
     last = _last_layer(network)
-    for stage, module in takewhile(lambda part: part[0] != last, _parts(network)):
-        module.register_forward_hook(lambda _module, _input, output, stage=stage: note(stage, output))
+    modules = network.named_modules() if every else _parts(network)
+    for layer, module in takewhile(lambda part: part[0] != last, modules):
+        module.register_forward_hook(lambda _module, _input, output, layer=layer: note(layer, output))
     network(_images())
-    return maps
+    return [
+        _Stage(layer, place, _stride(rows)) for place, (layer, rows) in enumerate(maps.items()) if rows > 1
+    ]
 
 
 def _last_layer(network: nn.Module) -> str:
@@ -250,20 +358,35 @@ def _parts(network: nn.Module, prefix: str = "") -> Iterator[tuple[str, nn.Modul
             yield prefix + name, module
 
 
-def _timm_maps(network: Any) -> list[tuple[int, int]]:
-    """The positions of the intermediate features, and the side of each."""
+def _timm_maps(network: Any) -> list[_Stage]:
+    """The intermediate features, called as timm calls their modules."""
     _, maps = network.forward_intermediates(_images())
-    return [(position, found.shape[2]) for position, found in enumerate(maps)]
+    layers = [str(each["module"]) for each in network.feature_info]
+    return [
+        _Stage(layer, place, _stride(found.shape[2]))
+        for place, (layer, found) in enumerate(zip(layers, maps, strict=True))
+        if found.shape[2] > 1
+    ]
 
 
-def _map(values: Tensor) -> Tensor:
-    """A map (B, C, H, W) of one, of one with its channels last, or of tokens, first those of no patch."""
+def _map(values: Tensor, images: Sequence[int]) -> Tensor:
+    """A map (B, C, H, W) of one, of one with its channels last, or of tokens, first those of no patch.
+
+    `images` is the shape (B, 3, H, W) of what it is of.
+    """
+    height, width = images[2:]
     if values.ndim == 3:
         count, tokens, channels = values.shape
-        side = math.isqrt(tokens)
-        return values[:, tokens - side**2 :].reshape(count, side, side, channels).permute(0, 3, 1, 2)
+        stride = math.ceil(math.sqrt(height * width / tokens))
+        rows, columns = height // stride, width // stride
+        patches = values[:, tokens - rows * columns :]
+        return patches.reshape(count, rows, columns, channels).permute(0, 3, 1, 2)
     _, first, second, third = values.shape
-    return values.permute(0, 3, 1, 2) if first == second != third else values
+
+    def is_grid(rows: int, columns: int) -> bool:
+        return abs(columns * height - rows * width) < max(height, width)
+
+    return values.permute(0, 3, 1, 2) if is_grid(first, second) and not is_grid(second, third) else values
 
 
 def _vector(values: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The geometry that images and masks go through."""
+"""What images and masks go through on their way to the backbone's input."""
 
 from __future__ import annotations
 
@@ -6,25 +6,33 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 
 
 def preprocess(image: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
-    """A normalised input (3, crop, crop) float32 from an RGB image (H, W, 3) uint8.
+    """A normalised input (3, H, W) float32 from an RGB image (H', W', 3) uint8.
 
-    Resized bilinearly with antialiasing, centre-cropped (paper, section 4.1).
+    Resized bilinearly with antialiasing, centre-cropped (paper, section 4.1); padding repeats the border.
     """
-    size = (how.resize, how.resize)
-    resized = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BILINEAR))
-    start = (how.resize - how.crop) // 2
-    crop = resized[start : start + how.crop, start : start + how.crop].astype(np.float32) / 255
+    (rows, columns), start, size = how.frame(*image.shape[:2])
+    resized = np.asarray(Image.fromarray(image).resize((columns, rows), Image.Resampling.BILINEAR))
+    kept = [
+        np.clip(np.arange(first, first + length), 0, limit - 1)
+        for first, length, limit in zip(start, size, (rows, columns), strict=True)
+    ]
+    crop = resized[np.ix_(*kept)].astype(np.float32) / 255
     mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
     return np.ascontiguousarray(((crop - mean) / std).transpose(2, 0, 1))
 
 
 def align_mask(mask: NDArray[np.bool_], how: Preprocessing, resolution: int) -> NDArray[np.bool_]:
-    """A mask (H, W) brought to (R, R) through the same geometry, in one nearest sampling."""
-    start = (how.resize - how.crop) // 2
-    centres = (np.arange(resolution) + 0.5) * (how.crop / resolution) + start
-    rows, columns = (np.floor(centres * (side / how.resize)).astype(np.intp) for side in mask.shape)
-    return mask[np.ix_(rows, columns)]
+    """A mask (H, W) brought to (R, R) through the same geometry, in one nearest sampling; padding is 0."""
+    frame = how.frame(*mask.shape)
+    places, inside = [], []
+    for side, resized, start, size in zip(mask.shape, *frame, strict=True):
+        centres = (np.arange(resolution) + 0.5) * (size / resolution) + start
+        found = np.floor(centres * (side / resized)).astype(np.intp)
+        places.append(np.clip(found, 0, side - 1))
+        inside.append((found >= 0) & (found < side))
+    aligned: NDArray[np.bool_] = mask[np.ix_(*places)] & inside[0][:, None] & inside[1]
+    return aligned

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 
 PREDICTED = (230, 159, 0)  # orange and sky blue: told apart by every kind of colour vision
 TRUTH = (86, 180, 233)
@@ -21,10 +23,17 @@ Tile = NDArray[np.uint8]
 
 def evaluated_area(image: NDArray[np.uint8], how: Preprocessing, side: int) -> Tile:
     """The part of an RGB image (H, W, 3) that the backbone sees, as (side, side, 3)."""
-    height, width = image.shape[:2]
-    margin = (how.resize - how.crop) / 2 / how.resize
-    box = (margin * width, margin * height, (1 - margin) * width, (1 - margin) * height)
-    picture = Image.fromarray(image)
+    (top, bottom), (left, right) = (
+        (start * side / resized, (start + size) * side / resized)
+        for side, resized, start, size in zip(image.shape[:2], *how.frame(*image.shape[:2]), strict=True)
+    )
+    beyond = [
+        (math.ceil(max(0, -first)), math.ceil(max(0, last - side)))
+        for first, last, side in ((top, bottom, image.shape[0]), (left, right, image.shape[1]))
+    ]
+    (above, _), (before, _) = beyond
+    picture = Image.fromarray(np.pad(image, (*beyond, (0, 0)), mode="edge"))
+    box = (left + before, top + above, right + before, bottom + above)
     return np.asarray(picture.resize((side, side), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0))
 
 
@@ -76,20 +85,21 @@ def paired(
     training: Tile,
     at: tuple[float, float],
     there: tuple[float, float],
-    cell: float,
+    cell: tuple[float, float],
     window: tuple[float, float, float, float] | None,
 ) -> Tile:
     """A patch of a tile (S, S, 3) and its best match in another, side by side as (S, 2 S, 3), framed.
 
-    Centres x and y, the side of a patch `cell`, and the window that was compared (left, top, right, bottom)
+    Centres x and y, width and height of a patch, `cell`, and the window that was compared (left, top, right, bottom)
     are shares of a side.
     """
     side = len(tile)
     picture = Image.fromarray(np.concatenate([tile, training], axis=1))
     draw = ImageDraw.Draw(picture)
+    wide, high = cell
     for (x, y), start in ((at, 0), (there, side)):
-        corners = [start + side * (x - cell / 2), side * (y - cell / 2)]
-        draw.rectangle([*corners, *(corner + side * cell for corner in corners)], outline=PREDICTED, width=2)
+        left, top = start + side * (x - wide / 2), side * (y - high / 2)
+        draw.rectangle([left, top, left + side * wide, top + side * high], outline=PREDICTED, width=2)
     if window is not None:
         left, top, right, bottom = (side * share for share in window)
         draw.rectangle([side + left, top, side + right - 1, bottom - 1], outline=TRUTH, width=2)

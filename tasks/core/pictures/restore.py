@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.networks.traits import Preprocessing
+from tasks.core.networks.geometry import Preprocessing
 
 NOT_EVALUATED = 64  # in a picture of a mask: below half scale, so that every reader of masks sees "normal"
 _OPACITY = 0.6  # of the heat over the image
@@ -18,7 +18,10 @@ def restore(
 
     Pixels whose centre lies outside the centre crop were not evaluated: NaN.
     """
-    rows, columns = (_samples(side, how, len(anomaly_map)) for side in (height, width))
+    frame = how.frame(height, width)
+    rows, columns = (
+        _samples(*sides, len(anomaly_map)) for sides in zip((height, width), *frame, strict=True)
+    )
     low, high, share = rows
     tall = anomaly_map[low] * (1 - share)[:, None] + anomaly_map[high] * share[:, None]
     low, high, share = columns
@@ -26,21 +29,27 @@ def restore(
 
 
 def _samples(
-    side: int, how: Preprocessing, resolution: int
+    side: int, resized: int, start: int, size: int, resolution: int
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float32]]:
-    """The two map positions beside the centre of each of `side` pixels, and the share of the second."""
-    start = (how.resize - how.crop) / 2
-    crop = (np.arange(side) + 0.5) * (how.resize / side) - start
-    position = np.clip(crop * (resolution / how.crop) - 0.5, 0, resolution - 1)
+    """The two map positions beside the centre of each of `side` pixels, and the share of the second.
+
+    `resized`, `start` and `size` are as in `Frame`, along this axis.
+    """
+    crop = (np.arange(side) + 0.5) * (resized / side) - start
+    position = np.clip(crop * (resolution / size) - 0.5, 0, resolution - 1)
     low = np.floor(position).astype(np.intp)
-    share = np.where((crop >= 0) & (crop < how.crop), position - low, np.nan)
+    share = np.where((crop >= 0) & (crop < size), position - low, np.nan)
     return low, np.minimum(low + 1, resolution - 1), share.astype(np.float32)
 
 
 def pixel(point: tuple[float, float], how: Preprocessing, width: int, height: int) -> tuple[int, int]:
     """Column and row in an image of a point of its evaluated area, x and y as shares of that."""
-    x, y = ((share * how.crop + (how.resize - how.crop) // 2) / how.resize for share in point)
-    return int(x * width), int(y * height)
+    sides = height or 1, width or 1
+    row, column = (
+        min(max(int((share * size + start) / resized * side), 0), side - 1)
+        for share, side, resized, start, size in zip(point[::-1], sides, *how.frame(*sides), strict=True)
+    )
+    return column, row
 
 
 def heat_picture(

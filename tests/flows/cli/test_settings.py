@@ -18,7 +18,10 @@ from tasks.methods import presets
 from tasks.methods.presets import PRESETS, Preset
 from tasks.run.plan import Plan
 
-ONCE = {"levels": "level"}  # a setting of many values is an option in the singular, where it is repeatable
+ONCE = {
+    "levels": "level",
+    "layers": "layer",
+}  # a setting of many values is an option in the singular, where it is repeatable
 
 
 @pytest.fixture(autouse=True)
@@ -73,8 +76,9 @@ def test_every_axis_and_every_other_setting_is_an_option_of_sweep() -> None:
         assert "repeatable" in shown[option(name)]
         assert helps.get(name, "both of --k-image and --k-gallery") in shown[option(name)]
     for name in helps.keys() - {*AXES}:
-        assert "repeatable" not in shown[option(name)]
-    assert {name.strip("-").replace("-", "_") for name in shown} >= {*AXES, *helps}
+        assert ("repeatable" in shown[option(ONCE.get(name, name))]) == (name in ONCE)
+    options = {ONCE.get(name, name) for name in helps.keys() - {*AXES}}
+    assert {name.strip("-").replace("-", "_") for name in shown} >= {*AXES, *options}
 
 
 @pytest.mark.parametrize("command", ["evaluate", "plan", "sweep"])
@@ -200,7 +204,7 @@ def test_a_wrong_setting_is_one_line_before_anything_is_computed(
         ("evaluate", ["--level", "7"], "level is 7: the network has 4, 8, 16"),
         ("plan", ["--level", "7"], "level is 7: the network has 4, 8, 16"),
         ("sweep", ["--levels", "4,7"], "level is 7: the network has 4, 8, 16"),
-        ("sweep", ["--levels", "4 8"], "levels is '4 8': name whole numbers with commas between them"),
+        ("sweep", ["--levels", "4 8"], "level is '4 8': the network has 4, 8, 16"),
         ("sweep", ["--k", "1", "--k-image", "2"], "k is k_image and k_gallery together"),
         (
             "sweep",

@@ -44,7 +44,7 @@ def test_embeddings_are_float32_in_the_order_of_their_keys(store: Store, feature
     np.testing.assert_array_equal(found, EMBEDDINGS[[3, 0, 0]].astype(np.float32))
 
 
-def test_levels_come_in_the_order_of_their_strides(features: Features) -> None:
+def test_levels_come_in_the_order_of_their_names(features: Features) -> None:
     coarse, fine = features.pyramid(KEYS[1], [8, 4])
     assert coarse.dtype == np.float16
     np.testing.assert_array_equal(coarse, COARSE[1])

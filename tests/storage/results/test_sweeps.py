@@ -37,7 +37,7 @@ def results(tmp_path: Path) -> Results:
         settings = {
             "gallery": "nearest",
             "gallery_seed": 0,
-            "levels": [4, 16],
+            "levels": ["4", "16"],
             "fusion": "average",
             "upsampling": "bilinear",
             "distance": "squared",

@@ -358,10 +358,12 @@ def test_a_configuration_is_the_same_with_other_weights_and_another_with_any_oth
     assert configuration_key(replace(base, weights="other.pth")) == key
     changes: list[dict[str, Any]] = [
         {"backbone": "resnet18"}, {"protocol": "full"}, {"sigma": 0.0}, {"metric_resolution": 224},
-        {"dtype": "float32"}, {"precision": "bfloat16"},
+        {"dtype": "float32"}, {"precision": "bfloat16"}, {"resize": 288}, {"crop": 128}, {"input": 64},
+        {"resize": 448, "aspect": "crop"}, {"input": 448, "tile": 224, "overlap": 32},
+        {"layers": ("layer1",)},
     ]  # fmt: skip
     assert {name for change in changes for name in change} | {"weights"} == set(base.values())
-    assert len({key} | {configuration_key(replace(base, **change)) for change in changes}) == 7
+    assert len({key} | {configuration_key(replace(base, **change)) for change in changes}) == 13
 
 
 def test_a_method_is_compared_with_the_last_run_that_has_it_with_the_same_settings(night: Night) -> None:

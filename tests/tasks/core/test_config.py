@@ -76,7 +76,7 @@ def test_what_is_known_of_networks_without_torch_is_what_would_be_found() -> Non
     assert set(RESNETS) == known
     for name in ("resnet18", "resnext50_32x4d", "wide_resnet50_2"):
         assert find_traits(name) == traits(name)
-        assert find_traits(name, 256) == traits(name, 256)
+        assert find_traits(name, (256, 100)) == traits(name, (256, 100))
     assert find_traits(EFFICIENTNET_LITE0).grids == traits(EFFICIENTNET_LITE0).grids
 
 
@@ -86,9 +86,13 @@ def test_the_papers_configuration_needs_no_torch() -> None:
 
 
 def test_the_levels_are_those_of_the_backbone() -> None:
-    assert Configuration().strides == (4, 8, 16)
-    assert Configuration(backbone="vit_small_patch14_dinov2").grids == {14: 16}
-    assert Configuration(protocol="full256").grids == {4: 64, 8: 32, 16: 16}
+    assert Configuration().levels == (4, 8, 16)
+    assert Configuration(backbone="vit_small_patch14_dinov2").grids == {14: (16, 16, 14)}
+    assert Configuration(protocol="full256").grids == {
+        4: (64, 64, 4),
+        8: (32, 32, 8),
+        16: (16, 16, 16),
+    }
 
 
 def test_the_input_is_scaled_as_the_network_was_trained() -> None:
@@ -129,3 +133,13 @@ def test_maps_depend_on_what_is_done_to_them() -> None:
         "sigma": 1.0,
         "metric_resolution": 224,
     }
+
+
+def test_features_depend_on_named_layers_in_the_networks_order() -> None:
+    named = Configuration(backbone="test_vit", layers=("blocks.4", "blocks.1+norm"))
+    assert named.levels == ("blocks.1+norm", "blocks.4")
+    turned = Configuration(backbone="test_vit", layers=("blocks.1+norm", "blocks.4"))
+    assert named.feature_description("w") == turned.feature_description("w")
+    assert named.feature_description("w") != Configuration(backbone="test_vit").feature_description("w")
+    every = Configuration(layers=("4", 16, "8"))
+    assert every.feature_description("w") == Configuration().feature_description("w")

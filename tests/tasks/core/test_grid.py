@@ -89,7 +89,7 @@ def test_axes_are_the_settings_of_spade_and_of_maps() -> None:
         ({"k": [1], "k_image": [2]}, "k is k_image and k_gallery together"),
         ({"k": [5, 0]}, r"k_image is 0: .* \(at the point k 0\)"),
         ({"fusion": ["mean"]}, "fusion is 'mean': it is one of concatenate, average"),
-        ({"levels": [[4, 32]]}, r"level is 32: the network has 4, 8, 16 \(at the point levels"),
+        ({"levels": [[4, 32]]}, r"level is 32: the network has 4, 8, 16; .* \(at the point levels"),
         (
             {"kappa": [500], "fusion": ["concatenate", "average"]},
             r"500.*\(at the point fusion aver",

@@ -79,7 +79,7 @@ def test_a_preset_is_what_a_table_says_no_other_of(tmp_path: Path) -> None:
         ("kapa = 2", "kapa is no setting: did you mean kappa"),
         ("kappa = 0", "kappa is 0: it is a whole number"),
         ("levels = 8", "levels is 8: it is a list"),
-        ("levels = [4, '8']", r"levels is \(4, '8'\): name strides"),
+        ("levels = [4, 8.0]", r"levels is \(4, 8\.0\): name strides"),
         ("weights = 8", "weights is 8: it is a text"),
         ("preset = 'bset'", "preset is 'bset': did you mean best"),
         ("preset = ['best']", r"preset is \['best'\]: .*it is one of paper, best"),

@@ -99,7 +99,7 @@ def test_the_best_match_is_that_of_the_report(folder: Path, label: str) -> None:
         assert not isinstance(theirs, str)
         assert len(mine) == len(theirs) > 0
         for one, other in zip(mine, theirs, strict=True):
-            assert (one.levels, one.at, one.there) == (other.strides, other.at, other.there)
+            assert (one.levels, one.at, one.there) == (other.levels, other.at, other.there)
             assert (one.window, one.distance) == (other.window, other.distance)
             assert part.train()[one.position].image_id == other.training.image_id
 

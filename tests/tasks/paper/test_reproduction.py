@@ -73,7 +73,7 @@ def test_the_tables_of_the_campus_need_one_run_of_whole_frames_with_one_neighbou
     (found,) = points_needed(paper_figures(campus=True), BASE)
     settings = found.configuration
     assert (settings.protocol, settings.metric_resolution) == ("full256", 256)
-    assert (settings.preprocessing.resize, settings.preprocessing.crop) == (256, 256)
+    assert settings.preprocessing.frame(360, 640).size == (256, 256)
     assert found.methods == (Spade(k_image=1, k_gallery=1),)
 
 

@@ -239,7 +239,7 @@ def test_levels_matched_one_by_one_have_a_match_each(dataset: Path, run: Evaluat
     run(dataset, tmp_path / "store", categories=["007"], methods=methods)
     page = Path(str(write_report(str(tmp_path / "store")))).parent / "01-007" / "0001.html"
     for stride in (4, 8, 16):
-        assert f"Levels of stride {stride}: the patch" in text(page)
+        assert f"Levels {stride}: the patch" in text(page)
 
 
 def test_a_category_of_mvtec_is_set_beside_published_figures(

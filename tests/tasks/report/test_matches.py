@@ -72,7 +72,7 @@ def test_the_nearest_patch_of_the_images_that_compete(label: str, every_method: 
             assert match.training.key == keys[best[1]]
             assert match.at == pytest.approx(((column + 0.5) / side, (row + 0.5) / side))
             assert match.there == pytest.approx(((best[3] + 0.5) / side, (best[2] + 0.5) / side))
-            assert match.strides == spade.grid_levels()[number]
+            assert match.levels == spade.grid_levels()[number]
 
 
 def test_a_random_gallery_is_another_than_the_nearest(every_method: Path) -> None:

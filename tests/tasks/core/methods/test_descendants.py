@@ -14,10 +14,12 @@ from tasks.core.matching.pyramid import smooth
 from tasks.core.methods.descendants import RAD, AnomalyDINO
 from tasks.core.methods.interface import Pyramid, Query, Training
 from tasks.core.methods.registry import parse_method
+from tasks.core.networks.traits import Grid, Grids
 
 HEIGHT, WIDTH, CHANNELS, IMAGES = 6, 9, 12, 8
 BLOCKS = (1, 2, 3, 4)  # levels of one grid, as those of a transformer
-GRIDS = dict.fromkeys(BLOCKS, 6)
+GRIDS: Grids = {block: Grid(HEIGHT, WIDTH, 14) for block in BLOCKS}
+ONE: Grids = {1: GRIDS[1]}
 
 
 def image(rng: np.random.Generator, blocks: int) -> tuple[NDArray[np.float32], Pyramid]:
@@ -91,7 +93,7 @@ def anomalydino_patches(training: Training, query: Query) -> NDArray[np.float64]
 
 def test_anomalydino_is_that_of_plain_loops() -> None:
     training, query = category(3, 1)
-    method = AnomalyDINO().settled({1: 6}, IMAGES)
+    method = AnomalyDINO().settled(ONE, IMAGES)
     found = method.scorer({}, training)(query)
     expected = anomalydino_patches(training, query)
     np.testing.assert_allclose(found.maps[0], expected, atol=1e-5)
@@ -105,7 +107,7 @@ def test_the_image_score_is_the_mean_of_a_hundredth_of_the_patches_rounded_down(
     training = Training(
         rng.normal(size=(2, 4)).astype(np.float32), lambda position: [levels[position]], (14,)
     )
-    method = AnomalyDINO().settled({14: 13}, 2)
+    method = AnomalyDINO().settled({14: Grid(13, 23, 14)}, 2)
     found = method.scorer({}, training)(Query(training.embeddings[0], [levels[2]]))
     assert found.image == pytest.approx(np.sort(found.maps[0], axis=None)[-2:].mean(), rel=1e-6)
 
@@ -115,8 +117,8 @@ def test_the_background_scores_nothing_where_the_object_is_told_apart() -> None:
     tokens = np.asarray(query.pyramid[0], np.float32)
     tokens[1:5, 2:7] += 30
     shown = Query(query.embedding, [tokens])
-    everywhere = AnomalyDINO().settled({1: 6}, IMAGES).scorer({}, training)(shown).maps[0]
-    kept = AnomalyDINO(foreground="component").settled({1: 6}, IMAGES).scorer({}, training)(shown).maps[0]
+    everywhere = AnomalyDINO().settled(ONE, IMAGES).scorer({}, training)(shown).maps[0]
+    kept = AnomalyDINO(foreground="component").settled(ONE, IMAGES).scorer({}, training)(shown).maps[0]
     assert (kept[1:5, 2:7] == everywhere[1:5, 2:7]).all()
     assert kept[0, 4] == 0 < everywhere[0, 4]
 

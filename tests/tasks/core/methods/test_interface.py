@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_features import Sizes, draw_query, draw_training
+from drawn_features import Sizes, draw_query, draw_training, square_grids
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.ensemble import Ensemble
@@ -19,8 +19,9 @@ from tasks.core.methods.registry import METHODS, parse_method
 from tasks.core.methods.spade import Spade
 from tasks.core.settings import make
 
-SIZES = {4: (6, 10, 3), 8: (3, 5, 5), 16: (2, 3, 4)}
-GRIDS = {4: 8, 8: 4, 16: 2}
+SIZES: Sizes = {4: (6, 10, 3), 8: (3, 5, 5), 16: (2, 3, 4)}
+GRIDS = square_grids({4: 8, 8: 4, 16: 2})
+COARSE = square_grids({14: 16})
 SMALL: dict[str, dict[str, Any]] = {
     "spade": {"k_image": 3, "k_gallery": 2, "levels": (4, 16)},
     "rad": {"k_gallery": 3, "levels": (8,)},
@@ -184,16 +185,16 @@ def test_a_description_names_every_setting(name: str) -> None:
 def test_a_method_reads_levels_that_the_network_has(name: str) -> None:
     method = METHODS[name]()
     any_network = isinstance(method, Spade | DN2)
-    settled = method.settled({14: 16}) if any_network else method.settled(GRIDS)
+    settled = method.settled(COARSE) if any_network else method.settled(GRIDS)
     assert set(settled.reads) <= {14, *GRIDS}
-    assert settled.settled({14: 16} if any_network else GRIDS) == settled
+    assert settled.settled(COARSE if any_network else GRIDS) == settled
     if not any_network:
         with pytest.raises(
             ConfigurationError, match=rf"method {name} reads levels .*has 14: name it as"
         ) as no:
-            method.settled({14: 16})
+            method.settled(COARSE)
         named = str(no.value).partition("--method '")[2].rstrip("'")
-        assert parse_method(named).settled({14: 16}).reads == (14,)
+        assert parse_method(named).settled(COARSE).reads == (14,)
 
 
 def test_training_images_of_other_sizes_are_named() -> None:

@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from drawn_features import Sizes, draw_query, draw_training
+from drawn_features import Sizes, draw_query, draw_training, square_grids
 from numpy.typing import NDArray
 
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.descendants import RAD, AnomalyDINO
 from tasks.core.methods.interface import Pyramid, Query, Training
 from tasks.core.methods.spade import Spade
+from tasks.core.networks.traits import Level
 
 SIZES: Sizes = {4: (9, 5, 3), 8: (5, 3, 4), 16: (3, 2, 6)}
-GRIDS = {4: 56, 8: 28, 16: 14}
+GRIDS = square_grids({4: 56, 8: 28, 16: 14})
 KEYS = ["c", "a", "d", "a", "b", "e", "f"]  # the second and the fourth are of one content
 
 
@@ -46,7 +47,7 @@ def around(level: NDArray[np.float64], cells: int) -> NDArray[np.float64]:
 
 def plain_grids(method: Spade, pyramid: Pyramid) -> list[NDArray[np.float64]]:
     """Patch vectors as they are matched."""
-    levels = [pyramid[list(SIZES).index(stride)].astype(np.float64) for stride in method.levels]
+    levels = [pyramid[list[Level](SIZES).index(level)].astype(np.float64) for level in method.levels]
     levels = [around(level, method.average) for level in levels]
     if method.normalization == "levels":
         levels = [level / np.linalg.norm(level, axis=2, keepdims=True) for level in levels]
@@ -216,7 +217,7 @@ def test_grids_and_their_levels_are_those_that_are_matched() -> None:
 
 def test_what_is_left_open_is_settled_for_the_network_and_the_images() -> None:
     assert Spade().settled(GRIDS) == Spade(levels=(4, 8, 16))
-    assert Spade().settled({14: 16}, 9) == Spade(levels=(14,), k_image=9, k_gallery=9)
+    assert Spade().settled(square_grids({14: 16}), 9) == Spade(levels=(14,), k_image=9, k_gallery=9)
     assert Spade(k_image=3).settled(GRIDS, 9) == Spade(levels=(4, 8, 16), k_image=3, k_gallery=9)
     assert Spade(levels=(16, 4, 16)).levels == (4, 16)
 

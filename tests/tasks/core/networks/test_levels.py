@@ -9,6 +9,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 from tasks.core.errors import ConfigurationError
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.levels import find_traits, library_of, make_network
+from tasks.core.networks.traits import Grid, Grids, Level, find_level
 
 DINOV2 = "vit_small_patch14_dinov2"
 
@@ -56,7 +57,7 @@ def test_the_levels_of_each_family_are_its_maps_by_stride(
     assert {stride: tuple(level.shape) for stride, level in found.items()} == {
         stride: (2, side, side, channels) for stride, (side, channels) in levels.items()
     }
-    assert find_traits(name).grids == tuple((stride, side) for stride, (side, _) in levels.items())
+    assert find_traits(name).grids == {stride: (side, side, stride) for stride, (side, _) in levels.items()}
     _, alone = backbone(images[:1])
     assert all(torch.equal(alone[stride][0], level[0]) for stride, level in found.items())
 
@@ -123,6 +124,66 @@ def test_weights_for_other_patches_are_not_made_to_fit(dinov2: tuple[Any, Backbo
 
 
 def test_the_grid_is_that_of_the_images_side_where_a_network_takes_others() -> None:
-    assert find_traits("mobilenet_v3_small", 256).grids == ((4, 64), (8, 32), (16, 16))
+    assert find_traits("mobilenet_v3_small", (256, 320)).grids == {
+        4: (64, 80, 4),
+        8: (32, 40, 8),
+        16: (16, 20, 16),
+    }
     with pytest.raises(ConfigurationError, match=f"{DINOV2}', which cannot be used here"):
-        find_traits(DINOV2, 256)
+        find_traits(DINOV2, (256, 256))
+
+
+@pytest.mark.parametrize("size", [(224, 224), (224, 112)])
+def test_named_layers_of_a_transformer_are_timms_intermediates(size: tuple[int, int]) -> None:
+    torch.manual_seed(0)
+    network: Any = make_network("test_vit", size)
+    layers = ("blocks.4+norm", "blocks.1", "blocks.1+norm", "blocks.3", 16)
+    backbone = Backbone("test_vit", network.state_dict(), size=size, layers=layers)
+    images = torch.randn(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    embeddings, levels = backbone(images)
+    assert tuple(levels) == ("blocks.1", "blocks.1+norm", "blocks.3", "blocks.4+norm", 16)
+    grid = Grid(size[0] // 16, size[1] // 16, 16)
+    assert find_traits("test_vit", size, layers).grids == dict.fromkeys(levels, grid)
+    with torch.inference_mode():
+        for place, norm in ((1, False), (1, True), (3, False), (4, True), (5, True)):
+            (expected,) = network.forward_intermediates(
+                images, indices=[place], norm=norm, intermediates_only=True
+            )
+            found = levels[16 if place == 5 else f"blocks.{place}" + "+norm" * norm]
+            torch.testing.assert_close(found.permute(0, 3, 1, 2), expected, rtol=0, atol=1e-5)
+        torch.testing.assert_close(embeddings, network.forward_features(images)[:, 0], rtol=0, atol=1e-5)
+
+
+def test_named_layers_of_torchvisions_networks_are_found_within_stages(images: torch.Tensor) -> None:
+    network, _ = seeded("resnet18")
+    backbone = Backbone("resnet18", network.state_dict(), layers=("layer2.0", "layer1", 16))
+    _, levels = backbone(images)
+    assert tuple(levels) == ("layer1", "layer2.0", 16)
+    with torch.inference_mode():
+        x = network.layer1(network.maxpool(network.relu(network.bn1(network.conv1(images)))))
+        for level, expected in (("layer1", x), ("layer2.0", network.layer2[0](x))):
+            torch.testing.assert_close(levels[level].permute(0, 3, 1, 2), expected, rtol=1e-4, atol=1e-4)
+    transformer = find_traits("vit_b_32", (224, 224), ("encoder.layers.encoder_layer_5+norm",))
+    assert [grid for _, grid in transformer.levels] == [(7, 7, 32)]
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "message"),
+    [
+        ("test_vit", "block.3", r"layer is 'block\.3': did you mean blocks\.3, .*give maps are blocks\.0"),
+        ("test_vit", 8, r"layer is 8: the strides of test_vit are 16; name one of its layers, as blocks\.0"),
+        ("resnet18", "layer1+norm", "resnet18 has no final norm: name it as layer1"),
+    ],
+)
+def test_a_layer_that_is_not_there_is_named(name: str, layer: Level, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        find_traits(name, (224, 224), (layer,))
+
+
+def test_a_stride_stands_for_a_layer_where_only_one_has_it() -> None:
+    grids: Grids = {"layer1": Grid(8, 12, 4), "layer2.0": Grid(4, 6, 8), "layer2.1": Grid(4, 6, 8)}
+    assert [find_level(level, grids) for level in (4, "layer2.0")] == ["layer1", "layer2.0"]
+    with pytest.raises(ConfigurationError, match=r"level is 8, the stride of layer2\.0, layer2\.1: name one"):
+        find_level(8, grids)
+    with pytest.raises(ConfigurationError, match=r"level is 'layer3': the network has layer1, .*--layer"):
+        find_level("layer3", grids)

@@ -1,32 +1,38 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.core.config import Configuration
+from tasks.core.networks.geometry import Preprocessing, Size
 from tasks.core.networks.preprocess import align_mask
-from tasks.core.networks.traits import Preprocessing
 from tasks.core.pictures.restore import NOT_EVALUATED, heat_picture, mask_picture, quantise, restore
 
 PAPER = Configuration().preprocessing
 FULL = Configuration(protocol="full").preprocessing
 
 
-def oracle(values: np.ndarray, how: Preprocessing, height: int, width: int) -> np.ndarray:
+def geometry(**settings: Any) -> Preprocessing:
+    return Configuration(**settings).preprocessing
+
+
+def oracle(values: np.ndarray, resized: Size, size: Size, height: int, width: int) -> np.ndarray:
     """Each pixel's centre taken through resize and crop to the map, four neighbours weighted."""
     resolution = len(values)
     found = np.full((height, width), np.nan)
-    margin = (how.resize - how.crop) / 2
+    above, before = ((full - kept) // 2 for full, kept in zip(resized, size, strict=True))
     for row in range(height):
         for column in range(width):
-            y = (row + 0.5) / height * how.resize - margin
-            x = (column + 0.5) / width * how.resize - margin
-            if not (0 <= y < how.crop and 0 <= x < how.crop):
+            y = (row + 0.5) / height * resized[0] - above
+            x = (column + 0.5) / width * resized[1] - before
+            if not (0 <= y < size[0] and 0 <= x < size[1]):
                 continue
-            v = min(max(y / how.crop * resolution - 0.5, 0), resolution - 1)
-            u = min(max(x / how.crop * resolution - 0.5, 0), resolution - 1)
+            v = min(max(y / size[0] * resolution - 0.5, 0), resolution - 1)
+            u = min(max(x / size[1] * resolution - 0.5, 0), resolution - 1)
             rows, columns = (
                 {int(v), min(int(v) + 1, resolution - 1)},
                 {int(u), min(int(u) + 1, resolution - 1)},
@@ -40,16 +46,26 @@ def oracle(values: np.ndarray, how: Preprocessing, height: int, width: int) -> n
 
 
 @pytest.mark.parametrize(
-    ("how", "resolution", "height", "width"),
-    [(PAPER, 17, 61, 45), (PAPER, 64, 40, 49), (FULL, 9, 23, 50), (FULL, 33, 7, 5), (PAPER, 256, 31, 64)],
+    ("how", "resized", "size", "resolution", "height", "width"),
+    [
+        (PAPER, (256, 256), (224, 224), 17, 61, 45),
+        (PAPER, (256, 256), (224, 224), 64, 40, 49),
+        (FULL, (224, 224), (224, 224), 9, 23, 50),
+        (FULL, (224, 224), (224, 224), 33, 7, 5),
+        (geometry(resize="80x120", crop="48x64"), (80, 120), (48, 64), 21, 40, 49),
+        (geometry(input="64x96"), (64, 96), (64, 96), 21, 40, 49),
+        (geometry(input="64", aspect="crop"), (64, 78), (64, 64), 21, 40, 49),
+        (geometry(input="64", aspect="pad"), (64, 78), (64, 80), 21, 40, 49),
+        (geometry(resize="64", crop="48x96", aspect="crop"), (78, 64), (48, 96), 21, 49, 40),
+    ],
 )
 def test_a_map_goes_back_through_crop_and_resize(
-    how: Preprocessing, resolution: int, height: int, width: int
+    how: Preprocessing, resized: Size, size: Size, resolution: int, height: int, width: int
 ) -> None:
     values = np.random.default_rng(0).random((resolution, resolution)).astype(np.float32)
     found = restore(values, how, height, width)
     assert found.dtype == np.float32
-    np.testing.assert_allclose(found, oracle(values, how, height, width), atol=1e-5)
+    np.testing.assert_allclose(found, oracle(values, resized, size, height, width), atol=1e-5)
 
 
 def test_what_the_crop_leaves_out_is_nan_and_the_full_protocol_leaves_nothing_out() -> None:
