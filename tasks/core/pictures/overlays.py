@@ -90,8 +90,8 @@ def paired(
 ) -> Tile:
     """A patch of a tile (S, S, 3) and its best match in another, side by side as (S, 2 S, 3), framed.
 
-    Centres x and y, width and height of a patch, `cell`, and the window that was compared (left, top, right, bottom)
-    are shares of a side.
+    Centres x and y, width and height of a patch, `cell`, and the window that was compared (left, top, right,
+    bottom) are shares of a side.
     """
     side = len(tile)
     picture = Image.fromarray(np.concatenate([tile, training], axis=1))
