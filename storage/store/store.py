@@ -12,6 +12,7 @@ jobs/RUN_ID/set-aside/CATEGORY.json      why images could not be used after all
 locks/NAME.lock|.holder                  held by what runs alone (lock.py), and whose it is
 runs/RUN_ID/TABLE.parquet                result tables; run.parquet publishes them (results.py)
 runs/RUN_ID/accepted                     what got worse in it is accepted
+index/TABLE-NUMBER.parquet|RUN_ID~*.*    what all runs hold, and what changed since (index.py)
 reproductions/SWEEP_ID.parquet           a sweep's runs beside the figures of the paper
 reports/RUN_ID/                          pages that show a run; index.html is written last (reports.py)
 """
@@ -235,6 +236,10 @@ class Store(Files):
     def acceptance(self, run_id: str) -> Location:
         """Mark of a run that is good although something in it got worse."""
         return self.run(run_id) / "accepted"
+
+    def index_of_runs(self, name: str = "") -> Location:
+        """A file of the index of runs; without a name, its folder."""
+        return self.root / "index" / name
 
     def reproduction(self, sweep: str) -> Location:
         """Table of what a sweep reproduces of the paper."""
