@@ -30,11 +30,10 @@ def examine(store: Store) -> list[Finding]:
     for kind in (store.features(), store.scores()):
         for group in store.entries(kind):
             segments = Segments(store, group)
-            for paths, reason in segments.damaged():
-                findings.append(Finding(f"segment {paths[-1]}", reason, partial(store.remove, paths)))
-            for path in segments.unrecorded():
-                drop = partial(store.remove, [path])
-                findings.append(Finding(f"segment {path}", "it was never finished", drop))
+            unfinished = [(name, "it was never finished") for name in segments.unrecorded()]
+            for name, reason in [*segments.damaged(), *unfinished]:
+                path = group / "segments" / name
+                findings.append(Finding(f"segment {path}", reason, partial(segments.drop, [name])))
     sealed = {"index": store.indices(), "state": store.states()}
     for what, paths in sealed.items():
         for path in paths:

@@ -21,10 +21,10 @@ from werkzeug.serving import make_server
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Serve until the end; the URL."""
+def serving(at_each: Callable[[], object] = bool) -> Iterator[str]:
+    """Serve until the end; the URL. `at_each` is called when a request comes."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
-    application = _OnePutAtATime(DomainDispatcherApplication(create_backend_app))
+    application = _OnePutAtATime(DomainDispatcherApplication(create_backend_app), at_each)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -47,11 +47,13 @@ def put(server: str, url: str, content: bytes) -> None:
 class _OnePutAtATime:
     """moto compares an ETag, and only later writes the object: of two at once both could win."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], at_each: Callable[[], object]) -> None:
         self._application = application
+        self._at_each = at_each
         self._putting = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        self._at_each()
         if environ["REQUEST_METHOD"] != "PUT":
             return self._application(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

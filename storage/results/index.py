@@ -9,7 +9,7 @@ marked runs: a crash, at any moment, leaves nothing that the index is wrong abou
 whoever publishes folds what these folders say into new files, and then removes the marks. An index that is
 absent or damaged is as one in which every run is marked.
 
-What is published first takes no lock: a run that is under way keeps its mark. What is there already is
+What is published first takes no lock: the mark of a run without a record stays. What is there already is
 changed with the lock that a folding holds, too (`changing`, `remove_runs`).
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
@@ -29,7 +29,7 @@ from storage.results.schemas import INTERRUPTED
 from storage.store.location import Location, read_bytes
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import Store
-from storage.store.tables import parse_table, read_columns, read_table, table_bytes
+from storage.store.tables import parse_table, read_columns, read_table, table_bytes, texts
 
 INDEXED = ("categories", "stages")  # tables of which the index has the rows of all runs
 ACCEPTED = "accepted"  # column of the index alone; null of a run that only its folder tells of
@@ -92,9 +92,9 @@ class Index:
             DamagedStoreError: a record that the index does not tell of is damaged, unless only the `sound`
                 are asked for.
         """
-        wanted = None if columns is None else ["run", ACCEPTED, *dict.fromkeys(["finished", *columns])]
-        base = self._folded(_RUNS, wanted)
-        records = self._records(columns and ["finished", *columns], sound=sound)
+        wanted = None if columns is None else list(dict.fromkeys(["finished", *columns]))
+        base = self._folded(_RUNS, None if wanted is None else ["run", ACCEPTED, *wanted])
+        records = self._records(wanted, sound=sound)
         return _together([*base, *records.values()]).sort_by(_ORDER)
 
     def rows(self, table: str, columns: Sequence[str] | None, *, sound: bool = False) -> pa.Table:
@@ -103,7 +103,7 @@ class Index:
         Raises:
             DamagedStoreError: a table that the index does not tell of is damaged or absent, as of `runs`.
         """
-        base = self._folded(table, columns and ["run", *columns])
+        base = self._folded(table, None if columns is None else ["run", *columns])
         records = self._records(["status"], sound=sound)
         whole = [run for run, record in records.items() if not _is_interrupted(record)]
         paths = [self._store.run_table(run, table) for run in whole]
@@ -212,7 +212,7 @@ def fold_if_free(store: Store) -> None:
 
 
 def rebuild(store: Store) -> None:
-    """Make the index anew from the folders of all runs."""
+    """Make the index anew from the folders of all runs; none may be published meanwhile."""
     with exclusive(store, _LOCK, wait=True):
         _fold(store, anew=True)
 
@@ -255,41 +255,44 @@ def _fold(store: Store, *, anew: bool = False) -> None:
             base = _base(store, look)
     asked = {*look.changed, *([] if base else published_runs(store))} - look.removed.keys()
     folders, unsettled = _read_folders(store, sorted(asked))
+    if anew:  # nothing is under way
+        unsettled &= {*published_runs(store)}
     if unmarked := unsettled - look.changed.keys():
         _mark(store, unmarked, _CHANGED)
-    number = look.number + 1
     tables = {
         name: _together([*([_without(base[name], {*asked, *look.removed})] if base else []), *folders[name]])
         for name in (_RUNS, *INDEXED)
     }
+    write(store, tables, look.number + 1)
+    store.discard([path for path in look.files if _number(path) <= look.number])
+    settled = {run: paths for run, paths in look.changed.items() if run not in unsettled}
+    store.discard([path for paths in (*settled.values(), *look.removed.values()) for path in paths])
+
+
+def write(store: Store, tables: Mapping[str, pa.Table], number: int) -> None:
+    """Write the files of a folding, `runs` last; only with the lock."""
     contents = {_file(store, name, number): table_bytes(tables[name]) for name in INDEXED}
     store.write_all(contents)
     sizes = {name: len(contents[_file(store, name, number)]) for name in INDEXED}
     runs = tables[_RUNS].sort_by(_ORDER)
     runs = runs.replace_schema_metadata({"bytes": json.dumps(sizes)})
     store.write(_file(store, _RUNS, number), table_bytes(runs))
-    store.discard([path for path in look.files if _number(path) < number])
-    settled = {run: paths for run, paths in look.changed.items() if run not in unsettled}
-    store.discard([path for paths in (*settled.values(), *look.removed.values()) for path in paths])
 
 
 def _read_folders(store: Store, runs: Sequence[str]) -> tuple[dict[str, list[pa.Table]], set[str]]:
-    """Tables of runs, and the runs that are under way or damaged."""
-    records = _present(store, runs)
-    absent = [run for run in runs if run not in records]
-    jobs = store.read_present([store.job(run, "run") for run in absent])
-    unsettled = {run for run, job in zip(absent, jobs, strict=True) if job is not None}
-    records |= _present(store, absent)  # a run that ended meanwhile was published before its job was removed
-    unsettled -= records.keys()
+    """Tables of runs, and the runs that are not published yet, or damaged."""
+    contents = store.read_present([store.run_table(run, "run") for run in runs])
+    records = {run: content for run, content in zip(runs, contents, strict=True) if content is not None}
+    unsettled = {*runs} - records.keys()
     accepted = store.read_present([store.acceptance(run) for run in records])
     paths = [store.run_table(run, name) for run in records for name in INDEXED]
-    contents = iter(store.read_present(paths))
+    tables = iter(store.read_present(paths))
     found: dict[str, list[pa.Table]] = {name: [] for name in (_RUNS, *INDEXED)}
     for (run, content), acceptance in zip(records.items(), accepted, strict=True):
-        tables = [next(contents) for _ in INDEXED]
+        of_run = [next(tables) for _ in INDEXED]
         try:
             record = _of_run(run, content, None)
-            rows = [] if _is_interrupted(record) else [_of_run(run, each, None) for each in tables]
+            rows = [] if _is_interrupted(record) else [_of_run(run, each, None) for each in of_run]
         except _UNREADABLE:
             unsettled.add(run)
             continue
@@ -298,12 +301,6 @@ def _read_folders(store: Store, runs: Sequence[str]) -> tuple[dict[str, list[pa.
         for name, table in zip(INDEXED, rows, strict=bool(rows)):
             found[name].append(table)
     return found, unsettled
-
-
-def _present(store: Store, runs: Sequence[str]) -> dict[str, bytes]:
-    """The records of those of the runs that have one."""
-    contents = store.read_present([store.run_table(run, "run") for run in runs])
-    return {run: content for run, content in zip(runs, contents, strict=True) if content is not None}
 
 
 def _base(store: Store, look: _Look) -> dict[str, pa.Table]:
@@ -333,17 +330,18 @@ def _of_run(run: str, content: bytes | None, columns: Sequence[str] | None) -> p
     if content is None:
         raise FileNotFoundError("it is absent")
     table = parse_table(content, columns)
-    return table.add_column(0, "run", pa.array([run] * table.num_rows, pa.string()))
+    return table.add_column(0, "run", texts([run] * table.num_rows))
 
 
 def _without(table: pa.Table, runs: Collection[str]) -> pa.Table:
     if not runs:
         return table
-    return table.filter(pc.invert(pc.is_in(table["run"], value_set=pa.array(sorted(runs), pa.string()))))
+    return table.filter(pc.invert(pc.is_in(table["run"], value_set=texts(sorted(runs)))))
 
 
 def _together(tables: Sequence[pa.Table]) -> pa.Table:
     """Tables of versions with other columns, as one."""
+    tables = [table for table in tables if table.num_rows]
     if not tables:
         none = {"run": pa.string(), "finished": pa.timestamp("us", tz="UTC")}
         return pa.schema(none).empty_table()

@@ -24,6 +24,7 @@ from storage.results.schemas import INTERRUPTED
 from storage.results.sweeps import points_of, scoring_settings, with_settings
 from storage.store.location import Location
 from storage.store.store import DEFAULT_STORE, Store
+from storage.store.tables import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -243,10 +244,10 @@ class Results:
                 raise self._unknown(run)
             return run
         records = self._records(["status", "sweep"])
-        whole = records.filter(pc.field("status") != INTERRUPTED)
+        whole = records.filter(pc.invert(pc.is_in(records["status"], value_set=texts([INTERRUPTED]))))
         if not whole.num_rows:
             raise self._empty()
-        plain = whole.filter(pc.field("sweep").is_null())
+        plain = whole.filter(pc.is_null(whole["sweep"]))
         return str((plain if plain.num_rows else whole)["run"][-1])
 
     def runs_of(self, dataset: str) -> list[dict[str, Any]]:
@@ -264,6 +265,8 @@ class Results:
         stages = index.rows("stages", None, sound=True)
         runs = index.runs([], sound=True)["run"].to_pylist()
         places = {name: place for place, name in enumerate(runs[: runs.index(run) + 1])}
+        if not stages.num_rows:
+            return []
         found = stages.filter(pc.field("score_key").isin(sorted(score_keys))).to_pylist()
         before = [row for row in found if row["run"] in places]
         return sorted(before, key=lambda row: places[row["run"]], reverse=True)
@@ -297,7 +300,7 @@ class Results:
                 self._check_whole(ids[0])
             tables = self._read(ids, name)
         of_runs = [
-            table.add_column(0, "run", pa.array([run_id] * table.num_rows, pa.string()))
+            table.add_column(0, "run", texts([run_id] * table.num_rows))
             for run_id, table in zip(ids, tables, strict=True)
         ]
         return pa.concat_tables(of_runs, promote_options="default")

@@ -6,6 +6,7 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -34,6 +35,13 @@ def table_bytes(table: pa.Table) -> bytes:
     return bytes(sink.getvalue())
 
 
+def texts(values: Sequence[str]) -> pa.Array:
+    """Texts as an array; pa.array and pa.repeat would import pandas."""
+    encoded = [value.encode() for value in values]
+    ends = np.cumsum([0, *map(len, encoded)], dtype=np.int32)
+    return pa.StringArray.from_buffers(len(encoded), pa.py_buffer(ends), pa.py_buffer(b"".join(encoded)))
+
+
 def read_table(path: Location) -> pa.Table:
     """The table in one Parquet file, its checksums verified, whatever its folder is called."""
     return parse_table(read_bytes(path))
@@ -44,7 +52,7 @@ def parse_table(content: bytes, columns: Sequence[str] | None = None) -> pa.Tabl
     return _read(pa.BufferReader(content), columns)
 
 
-def read_columns(path: Location, size: int, columns: Sequence[str]) -> pa.Table:
+def read_columns(path: Location, size: int, columns: Sequence[str] | None) -> pa.Table:
     """As `parse_table`, of a large file of this size in bytes: only what the columns need is fetched."""
     return _read(pa.PythonFile(_Parts(path, size), "r"), columns)
 
