@@ -30,10 +30,13 @@ def examine(store: Store) -> list[Finding]:
     for kind in (store.features(), store.scores()):
         for group in store.entries(kind):
             segments = Segments(store, group)
-            unfinished = [(name, "it was never finished") for name in segments.unrecorded()]
-            for name, reason in [*segments.damaged(), *unfinished]:
+            for name, reason in segments.damaged():
+                what = f"segment {group / 'segments' / name}"
+                findings.append(Finding(what, reason, partial(segments.drop, [name])))
+            for name in segments.unrecorded():
                 path = group / "segments" / name
-                findings.append(Finding(f"segment {path}", reason, partial(segments.drop, [name])))
+                drop = partial(store.remove, [path])
+                findings.append(Finding(f"segment {path}", "it was never finished", drop))
     sealed = {"index": store.indices(), "state": store.states()}
     for what, paths in sealed.items():
         for path in paths:

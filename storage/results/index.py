@@ -24,7 +24,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import DamagedStoreError
+from storage.errors import DamagedStoreError, LostLockError
 from storage.results.schemas import INTERRUPTED
 from storage.store.location import Location, read_bytes
 from storage.store.lock import BusyError, exclusive
@@ -112,7 +112,8 @@ class Index:
             try:
                 found.append(_of_run(run, content, columns))
             except _UNREADABLE as error:
-                if not sound:
+                is_there = content is not None or self._store.exists(self._store.run_table(run, "run"))
+                if is_there and not sound:  # else it was removed meanwhile
                     raise DamagedStoreError(path, error, self._store.root) from error
         return _together(found)
 
@@ -206,8 +207,8 @@ def remove_runs(store: Store, runs: Collection[str]) -> None:
 
 
 def fold_if_free(store: Store) -> None:
-    """Fold what is marked into the index, unless another does."""
-    with suppress(BusyError), exclusive(store, _LOCK, wait=False):
+    """Fold what is marked into the index, unless another does, or goes on with it."""
+    with suppress(BusyError, LostLockError), exclusive(store, _LOCK, wait=False):
         _fold(store)
 
 

@@ -210,12 +210,15 @@ class Records:
         """Forget the rows of segments, or a damaged file by its name; only while nobody merges."""
         names = self.names()
         self._store.discard([self._path(name) for name in names if name in segments])
-        self.refresh()
-        self._positions()
-        for record in self._read:
+        for name in names:
+            try:
+                record = _Record.parse(name, read_bytes(self._path(name)))
+            except UNREADABLE:  # it is dropped by its own name
+                continue
             if record.segments & {*segments}:
                 rest = record.merged(segments)
                 self._replace([record], [rest] if rest.num_rows else [])
+        self.refresh()
 
     def _replace(self, old: Sequence[_Record], tables: Iterable[pa.Table]) -> None:
         """Write tables as merged records of about the largest size, then remove those that they stand for."""
