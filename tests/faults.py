@@ -8,6 +8,7 @@ from shutil import copytree
 
 from storage.store.disk import Disk
 from storage.store.location import Location
+from storage.store.medium import Entry
 from storage.store.store import Store
 
 
@@ -27,9 +28,9 @@ class FaultyDisk(Disk):
         self.before(self.changes)
         self.changes += 1
 
-    def entries(self, folder: PurePosixPath) -> list[object]:  # type: ignore[override]
+    def entries(self, folder: PurePosixPath) -> list[Entry]:
         self.reads += 1
-        return list(super().entries(folder))
+        return super().entries(folder)
 
     def read_all(self, paths: Sequence[PurePosixPath]) -> list[bytes]:
         self.reads += len(paths)

@@ -20,7 +20,7 @@ from storage.results.reader import Results
 from storage.results.runs import accept, earlier_runs, publish, publish_interrupted
 from storage.results.schemas import CATEGORIES, INTERRUPTED, STAGES
 from storage.store.store import Store
-from storage.store.tables import table_bytes, table_of
+from storage.store.tables import parse_table, table_bytes, table_of
 from tasks.run.tables import RUN
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -76,7 +76,7 @@ def seen(store: Store) -> dict[str, str]:
 def told(store: Store) -> dict[str, str]:
     """The same, as the folders say."""
     rows = {run: store.read_all([store.run_table(run, "run")])[0] for run in published_runs(store)}
-    return {run: index.parse_table(content)["fingerprint"][0].as_py() for run, content in rows.items()}
+    return {run: parse_table(content)["fingerprint"][0].as_py() for run, content in rows.items()}
 
 
 def marks(store: Store) -> list[str]:
@@ -216,7 +216,7 @@ def test_killed_at_any_change_nothing_is_lost_or_half_visible_and_it_is_finished
     fold_if_free(folder_store)
     night(folder_store, "run3", 3)
     monkeypatch.setattr(index, "_MARKS", 1)  # what is published folds
-    states = []
+    states: list[dict[str, str]] = []
     for store in kills(folder_store, work, tmp_path / "kills"):
         found = seen(store)
         for run in BEFORE.keys() | after.keys():
