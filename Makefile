@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-startup docs picture format clean
+.PHONY: demo test check bench bench-startup bench-nights docs picture format clean
 
 demo: $(INSTALLED)
 	$(BIN)/spade demo
@@ -24,6 +24,9 @@ bench: $(INSTALLED)
 
 bench-startup: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/startup.py
+
+bench-nights: $(INSTALLED)
+	$(BIN)/python tests/benchmarks/nights.py
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tasks.run.documentation docs

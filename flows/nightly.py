@@ -17,6 +17,7 @@ from storage.results.runs import publish_interrupted
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import DEFAULT_STORE, Store
+from storage.tidy import merge_records
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.core.errors import ConfigurationError
 from tasks.markdown import escaped
@@ -72,6 +73,7 @@ def nightly(
             for run in publish_interrupted(opened, f"{NAME}-"):
                 LOGGER.warning("run %s was interrupted: what it finished is used, the rest is done now", run)
             entries = list(evaluate_registered(evaluate, known, datasets, store, NAME))
+            merge_records(opened, [entry.run for entry in entries if entry.run is not None])
     except BusyError as error:
         LOGGER.warning("%s; this one leaves", error)
         return []

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 
-from storage.results.runs import published_runs
-from storage.store.location import Location
+from storage.results.index import discrepancy, published_runs, rebuild, remove_runs
 from storage.store.sealed import damage
 from storage.store.segments import Segments
 from storage.store.store import Store
@@ -16,11 +17,11 @@ from storage.store.tables import read_table
 
 @dataclass(frozen=True)
 class Finding:
-    """Files that belong together and are of no use, in the order to remove them."""
+    """What is of no use, why, and what drops it."""
 
     what: str
     reason: str
-    paths: tuple[Location, ...]
+    drop: Callable[[], None]
 
 
 def examine(store: Store) -> list[Finding]:
@@ -29,35 +30,39 @@ def examine(store: Store) -> list[Finding]:
     for kind in (store.features(), store.scores()):
         for group in store.entries(kind):
             segments = Segments(store, group)
-            for paths, reason in segments.damaged():
-                findings.append(Finding(f"segment {paths[-1]}", reason, tuple(paths)))
-            findings.extend(
-                Finding(f"segment {path}", "it was never finished", (path,)) for path in segments.unrecorded()
-            )
+            for name, reason in segments.damaged():
+                what = f"segment {group / 'segments' / name}"
+                findings.append(Finding(what, reason, partial(segments.drop, [name])))
+            for name in segments.unrecorded():
+                path = group / "segments" / name
+                drop = partial(store.remove, [path])
+                findings.append(Finding(f"segment {path}", "it was never finished", drop))
     sealed = {"index": store.indices(), "state": store.states()}
     for what, paths in sealed.items():
         for path in paths:
             wrong = damage(path)
             if wrong is not None:
-                findings.append(Finding(f"{what} {path}", wrong, (path.with_suffix(".json"), path)))
+                drop = partial(store.remove, [path.with_suffix(".json"), path])
+                findings.append(Finding(f"{what} {path}", wrong, drop))
+    damaged = {}
     for run_id in published_runs(store):
         for path in store.entries(store.run(run_id), ".parquet"):
             try:
                 read_table(path)
             except (OSError, pa.ArrowException) as error:
-                findings.append(
-                    Finding(
-                        f"run {run_id}",
-                        f"{path.name}: {error}",
-                        (store.run_table(run_id, "run"), store.run(run_id)),
-                    )
-                )
+                damaged[run_id] = f"{path.name}: {error}"
                 break
+    for run_id, wrong in damaged.items():
+        findings.append(Finding(f"run {run_id}", wrong, partial(remove_runs, store, [run_id])))
+    differs = discrepancy(store, damaged)
+    if differs is not None:
+        findings.append(Finding("index of runs", differs, partial(rebuild, store)))
     for path in store.reproductions():
         try:
             read_table(path)
         except (OSError, pa.ArrowException) as error:
-            findings.append(Finding(f"reproduction {path.stem}", str(error), (path,)))
+            drop = partial(store.remove, [path])
+            findings.append(Finding(f"reproduction {path.stem}", str(error), drop))
     return findings
 
 
@@ -65,5 +70,5 @@ def repair(store: Store) -> list[Finding]:
     """Remove what `examine` finds; no run may be writing to the store meanwhile."""
     findings = examine(store)
     for finding in findings:
-        store.remove(finding.paths)
+        finding.drop()
     return findings

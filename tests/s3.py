@@ -24,10 +24,10 @@ _ASKED = "/asked-so-far"
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Serve until the end; the URL."""
+def serving(at_each: Callable[[], object] = bool) -> Iterator[str]:
+    """Serve until the end; the URL. `at_each` is called when a request comes."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # it logs every request
-    application = _OnePutAtATime(DomainDispatcherApplication(create_backend_app))
+    application = _OnePutAtATime(DomainDispatcherApplication(create_backend_app), at_each)
     server = make_server("127.0.0.1", 0, application, threaded=True, request_handler=MotoRequestHandler)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -57,8 +57,9 @@ def asked(server: str) -> list[list[str]]:
 class _OnePutAtATime:
     """moto compares an ETag, and only later writes the object: of two at once both could win."""
 
-    def __init__(self, application: Callable[..., Iterable[bytes]]) -> None:
+    def __init__(self, application: Callable[..., Iterable[bytes]], at_each: Callable[[], object]) -> None:
         self._application = application
+        self._at_each = at_each
         self._putting = threading.Lock()
         self._asked: list[tuple[str, str, str]] = []
 
@@ -69,6 +70,7 @@ class _OnePutAtATime:
             start_response("200 OK", [("Content-Type", "application/json")])
             return [said]
         self._asked.append((environ["REQUEST_METHOD"], environ["PATH_INFO"], environ["QUERY_STRING"]))
+        self._at_each()
         if environ["REQUEST_METHOD"] != "PUT":
             return self._application(environ, start_response)
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))

@@ -57,6 +57,10 @@ class Scores:
         """Keep what the score key is a digest of."""
         self._segments.describe(description)
 
+    def is_described(self) -> bool:
+        """Whether that is kept already."""
+        return self._segments.is_described()
+
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that have no record, each once, in their order."""
         return self._segments.missing(keys)

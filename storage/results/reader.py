@@ -6,21 +6,25 @@ sees half a run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from difflib import get_close_matches
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage.errors import StoreError
+from storage.results.index import ACCEPTED, Index
 from storage.results.metrics import AVERAGED
-from storage.results.runs import INTERRUPTED, published_runs, read_tables
-from storage.results.sweeps import is_point, points_of, scoring_settings, with_settings
+from storage.results.runs import read_tables
+from storage.results.schemas import INTERRUPTED
+from storage.results.sweeps import points_of, scoring_settings, with_settings
 from storage.store.location import Location
 from storage.store.store import DEFAULT_STORE, Store
+from storage.store.tables import texts
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,6 +36,7 @@ _NUMBERS = {
     "int32": ("int32", "Int32"),
     "bool": ("bool", "boolean"),
 }
+_SHOWN = 10  # ids of runs in a message
 _HISTORY = [
     *("run", "finished", "dataset", "category", "method", "configuration_key"),
     *("value", "low", "high"),
@@ -105,34 +110,29 @@ class Results:
         Raises:
             StoreError: no run, or no such metric.
         """
-        import pandas as pd
-
         names = [each.name for each in AVERAGED]
         if metric not in names:
             near = get_close_matches(metric, names) or names
             raise StoreError(f"no metric {metric!r}: did you mean {', '.join(near)}?")
         wanted = (metric, f"{metric}_low", f"{metric}_high")
-        records = {run: record.to_pylist()[0] for run, record in self._tables("runs", "latest")}
-        whole = {run: record for run, record in records.items() if record["status"] != INTERRUPTED}
-        rows = [
-            (
-                run,
-                record["finished"],
-                row["dataset"],
-                row["category"],
-                row["method"],
-                record["configuration_key"],
-                *(row.get(name) for name in wanted),
-            )
-            for (run, record), table in zip(whole.items(), self._read(list(whole), "categories"), strict=True)
-            for row in table.to_pylist()
-            if dataset in (None, row["dataset"])
-            and category in (None, row["category"])
-            and row["method"] == (method or record["methods"][0])
-        ]
-        frame = pd.DataFrame(rows, columns=_HISTORY)
+        index = Index(self._store)
+        rows = index.rows("categories", ["dataset", "category", "method", *wanted])
+        records = index.runs(["status", "methods", "configuration_key"])
+        if not records.num_rows:
+            raise self._empty()
+        for name, value in (("dataset", dataset), ("category", category), ("method", method)):
+            if value is not None and rows.num_rows:
+                rows = rows.filter(pc.field(name) == value)
+        runs = records.select(["run", "finished", "configuration_key"]).to_pandas()
+        runs["place"] = range(len(runs))
+        runs["first"] = pc.list_element(records["methods"], 0).to_pandas()
+        frame = rows.to_pandas().merge(runs, on="run")
+        if method is None and len(frame):
+            frame = frame[frame["method"] == frame["first"]]
+        frame = frame.sort_values("place", kind="stable", ignore_index=True)
+        frame = frame.rename(columns=dict(zip(wanted, ("value", "low", "high"), strict=True)))
         kinds = dict.fromkeys(("value", "low", "high"), "float64")
-        return frame.astype(kinds | {"finished": "datetime64[us, UTC]"})
+        return frame.reindex(columns=_HISTORY).astype(kinds | {"finished": "datetime64[us, UTC]"})
 
     def sweep(self, sweep: str = "latest") -> pd.DataFrame:
         """One row a point and category of a sweep: the settings of scoring and every metric.
@@ -195,9 +195,8 @@ class Results:
         With `method`, only its rows.
         """
         return [
-            {"run": run_id, **row}
-            for run_id, table in self._tables(name, run)
-            for row in table.to_pylist(maps_as_pydicts="strict")
+            row
+            for row in self._table(name, run).to_pylist(maps_as_pydicts="strict")
             if method is None or row["method"] == method
         ]
 
@@ -240,53 +239,78 @@ class Results:
 
     def resolve(self, run: str) -> str:
         """The id of a run; StoreError if it was not published."""
-        found = self._published()
-        if run == "latest":
-            whole = [
-                (name, record)
-                for name, record in self._tables("runs", run)
-                if record["status"][0].as_py() != INTERRUPTED
-            ]
-            if not whole:
-                raise self._empty()
-            return ([name for name, record in whole if not is_point(record)] or [whole[-1][0]])[-1]
-        if run not in found:
-            raise StoreError(f"no finished run {run!r} in {self._store.root}: it has {', '.join(found)}")
-        return run
+        if run != "latest":
+            if not self._store.exists(self._store.run_table(run, "run")):
+                raise self._unknown(run)
+            return run
+        records = self._records(["status", "sweep"])
+        whole = records.filter(pc.invert(pc.is_in(records["status"], value_set=texts([INTERRUPTED]))))
+        if not whole.num_rows:
+            raise self._empty()
+        plain = whole.filter(pc.is_null(whole["sweep"]))
+        return str((plain if plain.num_rows else whole)["run"][-1])
+
+    def runs_of(self, dataset: str) -> list[dict[str, Any]]:
+        """The rows of the table of runs that are of a dataset."""
+        records = self._records().filter(pc.field("dataset") == dataset)
+        rows: list[dict[str, Any]] = records.to_pylist(maps_as_pydicts="strict")
+        return rows
+
+    def stages_of(self, score_keys: Collection[str], run: str) -> list[dict[str, Any]]:
+        """The stages with these score keys, of this run and of those before it, the last run's first.
+
+        Those of a run that is damaged are left out.
+        """
+        index = Index(self._store)
+        stages = index.rows("stages", None, sound=True)
+        runs = index.runs([], sound=True)["run"].to_pylist()
+        places = {name: place for place, name in enumerate(runs[: runs.index(run) + 1])}
+        if not stages.num_rows:
+            return []
+        found = stages.filter(pc.field("score_key").isin(sorted(score_keys))).to_pylist()
+        before = [row for row in found if row["run"] in places]
+        return sorted(before, key=lambda row: places[row["run"]], reverse=True)
 
     def _frame(self, name: str, run: str) -> pd.DataFrame:
-        import pandas as pd
 
-        tables = self._tables(name, run)
-        table = pa.concat_tables([table for _, table in tables], promote_options="default")
-        ids = [run_id for run_id, part in tables for _ in range(part.num_rows)]
+        table = self._table(name, run)
         frame = table.to_pandas(maps_as_pydicts="strict")
         kinds = {field.name: pandas_kind(field) for field in table.schema}
         frame = frame.astype({name: kind for name, kind in kinds.items() if kind is not None})
-        frame.insert(0, "run", pd.Series(ids, index=frame.index, dtype="str"))
-        return frame
+        return frame.astype({"run": "str"})
 
-    def _tables(self, name: str, run: str) -> list[tuple[str, pa.Table]]:
-        """Runs and their tables: of one run, of a sweep's points, or all records as they ended."""
+    def _table(self, name: str, run: str) -> pa.Table:
+        """A table with `run` in front: of one run, of a sweep's points, or all records as they ended."""
+        if name == "runs":
+            return self._records()
         if name == "sweep":
-            runs = self._tables("runs", run)
-            points = [run_id for run_id, _ in points_of(runs, run, self._store.root)]
-            tables, records_by_run = self._read(points, "categories"), dict(runs)
-            return [
-                (run_id, with_settings(table, records_by_run[run_id]))
-                for run_id, table in zip(points, tables, strict=True)
+            records = self._records()
+            points = points_of(records, run, self._store.root)
+            ids = points["run"].to_pylist()
+            tables = [
+                with_settings(table, points.slice(place, 1))
+                for place, table in enumerate(self._read(ids, "categories"))
             ]
-        if name == "reproduction":
+        elif name == "reproduction":
             path = self._reproduction(run)
-            return [(path.stem, *read_tables(self._store, [path]))]
-        if name != "runs":
-            run_id = self.resolve(run)
-            if name != "run" and not self._store.exists(self._store.run_table(run_id, name)):
-                self._check_whole(run_id)
-            return [(run_id, *self._read([run_id], name))]
-        found = self._published()
-        records = list(zip(found, self._read(found, "run"), strict=True))
-        return sorted(records, key=lambda record: (record[1]["finished"][0].value, record[0]))
+            ids, tables = [path.stem], read_tables(self._store, [path])
+        else:
+            ids = [self.resolve(run)]
+            if name != "run" and not self._store.exists(self._store.run_table(ids[0], name)):
+                self._check_whole(ids[0])
+            tables = self._read(ids, name)
+        of_runs = [
+            table.add_column(0, "run", texts([run_id] * table.num_rows))
+            for run_id, table in zip(ids, tables, strict=True)
+        ]
+        return pa.concat_tables(of_runs, promote_options="default")
+
+    def _records(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The records of all runs as they ended, or columns of them; StoreError if there are none."""
+        records = Index(self._store).runs(columns)
+        if not records.num_rows:
+            raise self._empty()
+        return records.drop_columns([name for name in (ACCEPTED,) if name in records.column_names])
 
     def _check_whole(self, run_id: str) -> None:
         record = self.rows("run", run_id)[0]
@@ -300,20 +324,20 @@ class Results:
         """The file of a reproduction; the latest is the one whose runs ended last."""
         found = {path.stem: path for path in self._store.reproductions()}
         if name == "latest" and found:
-            sweeps = [
-                record["sweep"][0].as_py() for _, record in self._tables("runs", name) if is_point(record)
-            ]
+            sweeps = self._records(["sweep"])["sweep"].to_pylist()
             name = next((sweep for sweep in reversed(sweeps) if sweep in found), name)
         if name not in found:
             has = f"it has {', '.join(found)}" if found else "start one with `spade reproduce`"
             raise StoreError(f"no reproduction {name!r} in {self._store.root}: {has}")
         return found[name]
 
-    def _published(self) -> list[str]:
-        found = published_runs(self._store)
-        if not found:
-            raise self._empty()
-        return found
+    def _unknown(self, run: str) -> StoreError:
+        ids = self._records([])["run"].to_pylist()
+        shown = ids if len(ids) <= _SHOWN else get_close_matches(run, ids, _SHOWN) or ids[-_SHOWN:]
+        others = f" and {len(ids) - len(shown)} others" if len(ids) > len(shown) else ""
+        return StoreError(
+            f"no finished run {run!r} in {self._store.root}: it has {', '.join(sorted(shown))}{others}"
+        )
 
     def _empty(self) -> StoreError:
         return StoreError(

@@ -10,18 +10,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import DamagedStoreError
+from storage.results.index import ACCEPTED, Index, announce, changing, fold_if_free
 from storage.store.location import Location, read_bytes
 from storage.store.store import Store
-from storage.store.tables import parse_table, read_table, table_bytes
-
-INTERRUPTED = "interrupted"  # status of a run that died: it has a record, and no other table
-
-
-def published_runs(store: Store) -> list[str]:
-    """Ids of the runs whose run table is there."""
-    return [folder.name for folder in store.holding(store.run(), store.run_table("", "run").name)]
+from storage.store.tables import parse_table, table_bytes
 
 
 def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[str]:
@@ -30,24 +25,34 @@ def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[s
     A run is good if it is complete, and nothing in it got worse or that was accepted. `record` is the row of
     the run's own table; a run whose record is damaged is left out.
     """
-    found = []
-    for other in published_runs(store):
-        try:
-            row = read_table(store.run_table(other, "run")).to_pylist()[0]
-        except (OSError, pa.ArrowException):
-            continue
-        alike = all(row[name] == record[name] for name in ("dataset", "configuration_key"))
-        alike = alike and not set(row["methods"]).isdisjoint(record["methods"])
-        before = other != run_id and row["finished"] < record["finished"]
-        good = row["status"] == "complete" and (not row.get("worse") or store.exists(store.acceptance(other)))
-        if alike and before and good:
-            found.append((row["finished"], other))
-    return [other for _, other in sorted(found, reverse=True)]
+    columns = ("dataset", "configuration_key", "methods", "finished", "status", "worse")
+    runs = Index(store).runs(columns, sound=True)
+    if not runs.num_rows:
+        return []
+    alike = (
+        (pc.field("dataset") == record["dataset"])
+        & (pc.field("configuration_key") == record["configuration_key"])
+        & (pc.field("finished") < record["finished"])
+        & (pc.field("status") == "complete")
+        & (pc.field("run") != run_id)
+    )
+    return [
+        row["run"]
+        for row in reversed(runs.filter(alike).to_pylist())
+        if not set(row["methods"]).isdisjoint(record["methods"])
+        and (not row.get("worse") or _is_accepted(store, row))
+    ]
+
+
+def _is_accepted(store: Store, row: Mapping[str, Any]) -> bool:
+    known = row.get(ACCEPTED)
+    return store.exists(store.acceptance(row["run"])) if known is None else bool(known)
 
 
 def accept(store: Store, run_id: str) -> None:
     """Let later runs be compared with this one, although something in it got worse."""
-    store.write(store.acceptance(run_id), b"")
+    with changing(store, run_id):
+        store.write(store.acceptance(run_id), b"")
 
 
 def published_fingerprint(store: Store, run_id: str) -> tuple[str, str] | None:
@@ -60,11 +65,15 @@ def published_fingerprint(store: Store, run_id: str) -> tuple[str, str] | None:
 
 
 def publish(store: Store, run_id: str, record: pa.Table, tables: Mapping[str, pa.Table]) -> None:
-    """Write a run's tables, then the record that publishes them; a run of that id is withdrawn first."""
-    store.remove([store.run_table(run_id, "run")])
-    for name, table in tables.items():
-        store.write(store.run_table(run_id, name), table_bytes(table))
+    """Write a run's tables, then the record that publishes them; a run of that id is withdrawn first.
+
+    It takes as many requests whatever the number of runs; now and then it folds what was published since.
+    """
+    is_due = announce(store, run_id)
+    store.write_all({store.run_table(run_id, name): table_bytes(table) for name, table in tables.items()})
     store.write(store.run_table(run_id, "run"), table_bytes(record))
+    if is_due:
+        fold_if_free(store)
 
 
 def publish_interrupted(store: Store, prefix: str) -> list[str]:
@@ -76,6 +85,7 @@ def publish_interrupted(store: Store, prefix: str) -> list[str]:
     for run_id in found:
         record = store.job(run_id, "run")
         if store.exists(record) and not store.exists(store.run_table(run_id, "run")):
+            announce(store, run_id)
             store.write(store.run_table(run_id, "run"), read_bytes(record))
         store.remove([store.job(run_id)])
     return found

@@ -6,6 +6,8 @@ import pyarrow as pa
 
 from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, SCORE_RULES
 
+INTERRUPTED = "interrupted"  # status of a run that died: it has a record, and no other table
+
 
 def field(name: str, kind: pa.DataType, meaning: str, *, nullable: bool = True, **more: str) -> pa.Field:
     """A column; what it means, and `more`, stand in the schema of each Parquet file."""

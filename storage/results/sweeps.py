@@ -5,43 +5,38 @@ Each point is a run of its own, with every table; its record names the sweep and
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import StoreError
 from storage.results.metrics import AVERAGED
 from storage.store.location import Location
 
 
-def is_point(record: pa.Table) -> bool:
-    """Whether a run is a point of a sweep."""
-    return bool(record["sweep"][0].is_valid)
-
-
-def points_of(
-    runs: Sequence[tuple[str, pa.Table]], sweep: str, store: Location
-) -> list[tuple[str, dict[str, Any]]]:
-    """Ids and records of a sweep's points, in the order of its grid; `runs` in the order of their ends.
+def points_of(records: pa.Table, sweep: str, store: Location) -> pa.Table:
+    """Those of the records of runs, in the order of their ends, that are a sweep's points; by their ids.
 
     Raises:
         StoreError: no such sweep, or one of which points are missing.
     """
-    sweeps: dict[str, list[tuple[str, dict[str, Any]]]] = {}
-    for run_id, record in runs:
-        if is_point(record):
-            row = record.select([name for name in record.column_names if name != "versions"]).to_pylist()[0]
-            sweeps.setdefault(row["sweep"], []).append((run_id, row))
-    whole = [name for name, points in sweeps.items() if len(points) == points[0][1]["sweep_points"]]
+    points = records.filter(pc.field("sweep").is_valid())
+    names = [name for name in ("sweep", "sweep_points") if name in points.column_names]
+    sweeps = points.select(names).to_pylist()
+    found = Counter(row["sweep"] for row in sweeps)
+    wanted = {row["sweep"]: row["sweep_points"] for row in sweeps}
+    whole = [name for name, count in found.items() if count == wanted[name]]
     if sweep == "latest" and whole:
-        sweep = max(whole, key=lambda name: sweeps[name][-1][1]["finished"])
+        sweep = next(row["sweep"] for row in reversed(sweeps) if row["sweep"] in whole)
     if sweep in whole:
-        return sorted(sweeps[sweep], key=lambda point: point[0])
-    if sweep in sweeps:
+        return points.filter(pc.field("sweep") == sweep).sort_by("run")
+    if sweep in found:
         raise StoreError(
-            f"the sweep {sweep} in {store} has {len(sweeps[sweep])} of {sweeps[sweep][0][1]['sweep_points']} "
+            f"the sweep {sweep} in {store} has {found[sweep]} of {wanted[sweep]} "
             f"points so far: finish it with the same `spade sweep --run-id {sweep}`"
         )
     has = f"it has {', '.join(whole)}" if whole else "start one with `spade sweep`"

@@ -141,6 +141,13 @@ class Bucket:
                     with suppress(FileNotFoundError), answers(self.text(path)):
                         obstore.delete(self._objects, keys)
 
+    def discard(self, paths: Sequence[PurePosixPath]) -> None:
+        """Delete objects; obstore asks for a thousand at a time."""
+        self._check_leases()
+        if paths:
+            with suppress(FileNotFoundError), answers(self.text(paths[0])):
+                obstore.delete(self._objects, [_key(path) for path in paths])
+
     def obstacle(self, path: PurePosixPath) -> str | None:  # noqa: ARG002 (only a write tells)
         """None: whether a bucket can be written shows only when it is."""
         return None

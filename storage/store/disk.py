@@ -119,6 +119,15 @@ class Disk:
                     continue
             _sync_folder(path.parent)
 
+    def discard(self, paths: Sequence[PurePosixPath]) -> None:
+        """Remove files, then sync the folders they were in."""
+        folders = set()
+        for path in map(Path, paths):
+            with suppress(FileNotFoundError):
+                path.unlink()
+                folders.add(path.parent)
+        _together(_sync_folder, [(folder,) for folder in folders])
+
     def obstacle(self, path: PurePosixPath) -> str | None:
         """What of the path is there and is no folder that can be written."""
         above = next(each for each in (Path(path), *Path(path).parents) if each.exists())

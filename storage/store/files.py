@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from storage.store.location import Location, exists
+from storage.store.location import Location, exists, read_bytes
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,10 @@ class Files:
     def read_all(self, paths: Sequence[Location]) -> list[bytes]:
         """The contents of files."""
         return self.root.medium.read_all([path.path for path in paths])
+
+    def read_present(self, paths: Sequence[Location]) -> list[bytes | None]:
+        """The contents of files; None of one that is absent."""
+        return self.root.medium.at_once(_read_present, paths)
 
     def write(self, path: Location, content: bytes) -> None:
         """Write a file so that a reader sees all of it or none."""
@@ -49,3 +53,14 @@ class Files:
     def remove(self, paths: Iterable[Location]) -> None:
         """Remove files and folders, in order, those that exist."""
         self.root.medium.remove(path.path for path in paths)
+
+    def discard(self, paths: Sequence[Location]) -> None:
+        """Remove files, in no order, those that exist: many at about the cost of one."""
+        self.root.medium.discard([path.path for path in paths])
+
+
+def _read_present(path: Location) -> bytes | None:
+    try:
+        return read_bytes(path)
+    except FileNotFoundError:
+        return None

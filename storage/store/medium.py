@@ -82,6 +82,9 @@ class Medium(Protocol):
     def remove(self, paths: Iterable[PurePosixPath]) -> None:
         """Remove files and folders, in order, those that exist; after a power cut, too."""
 
+    def discard(self, paths: Sequence[PurePosixPath]) -> None:
+        """Remove files, in no order, those that exist; in a bucket a thousand at a time."""
+
     def obstacle(self, path: PurePosixPath) -> str | None:
         """Why nothing could be written below `path`, as far as that is known without writing."""
 

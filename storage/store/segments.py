@@ -2,7 +2,7 @@
 
     GROUP/group.json            what the rows are
     GROUP/segments/ID/ARRAY/    Zarr 3, one row a chunk, one shard an array; zstd, then crc32c
-    GROUP/records/ID.parquet    one line a row of the segment, its key in column `sha256`; written last
+    GROUP/records/ID.parquet    one line a row of the segment; written last, merged later (records.py)
 
 What has no record does not exist. A segment has one writer and is never changed, so batches, categories
 and processes can append at the same time.
@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import secrets
-import time
-from collections.abc import Mapping, Sequence
-from functools import cached_property
+from collections.abc import Collection, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -28,10 +26,8 @@ from zarr.storage import MemoryStore
 
 from storage.errors import DamagedStoreError, StoreError
 from storage.store.location import Location, read_bytes
+from storage.store.records import UNREADABLE, Place, Records, new_name
 from storage.store.store import Store
-from storage.store.tables import parse_table, table_bytes
-
-_UNREADABLE_RECORD = (pa.ArrowException, OSError, KeyError, ValueError, TypeError)
 
 
 class Segments:
@@ -41,13 +37,18 @@ class Segments:
         """Open the group, which need not exist yet; what others append later is seen after `refresh`."""
         self._store = store
         self._group = group
+        self._records = Records(store, group / "records")
         self._arrays: dict[tuple[str, str], zarr.Array[Any]] = {}
 
     def describe(self, description: Mapping[str, Any]) -> None:
         """Keep a readable statement of what the rows are beside them."""
-        path = self._group / "group.json"
-        if not self._store.exists(path):
-            self._store.write(path, json.dumps(description, indent=1, sort_keys=True).encode())
+        if not self.is_described():
+            content = json.dumps(description, indent=1, sort_keys=True).encode()
+            self._store.write(self._group / "group.json", content)
+
+    def is_described(self) -> bool:
+        """Whether there is such a statement."""
+        return self._store.exists(self._group / "group.json")
 
     def append(self, rows: pa.Table, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a batch of B rows: `rows` with a column `sha256`, and arrays (B, ...) by name.
@@ -55,7 +56,7 @@ class Segments:
         Raises:
             ValueError: lengths differ, or a value is not finite (NaN marks what was never written).
         """
-        segment = f"{time.time_ns():016x}-{secrets.token_hex(4)}"
+        segment = new_name()
         for name, values in arrays.items():
             if len(values) != rows.num_rows:
                 raise ValueError(f"array {name} has {len(values)} rows for {rows.num_rows} records")
@@ -82,50 +83,35 @@ class Segments:
         contents = {folder / name: content.to_bytes() for name, content in files.items()}
         self._store.write_all(contents)
         digests = {name: _digest(contents[folder / name / "zarr.json"]) for name in arrays}
-        rows = rows.replace_schema_metadata({"arrays": json.dumps(digests, sort_keys=True)})
-        self._store.write(self._record(segment), table_bytes(rows))
-        self.refresh()
+        self._records.append(segment, rows, digests)
 
     def refresh(self) -> None:
-        """Forget the records read so far."""
-        self.__dict__.pop("_recorded", None)
+        """See what was recorded since."""
+        self._records.refresh()
+
+    def merge(self) -> bool:
+        """Put few records in place of many, so that the group opens quickly; others may append meanwhile.
+
+        Whether there were so many.
+        """
+        return self._records.merge()
 
     def missing(self, keys: Sequence[str]) -> list[str]:
         """Those of the keys that have no record by now, each once, in their order."""
         self.refresh()
         return [key for key in dict.fromkeys(keys) if key not in self]
 
-    @cached_property
-    def _recorded(self) -> tuple[dict[str, tuple[str, int, dict[str, Any]]], dict[str, dict[str, str]]]:
-        """Segment, row and record of each key (its first counts); the arrays of each segment."""
-        rows: dict[str, tuple[str, int, dict[str, Any]]] = {}
-        arrays = {}
-        paths = self._store.entries(self._group / "records", ".parquet")
-        path = self._group / "records"
-        try:
-            for path, content in zip(paths, self._store.read_all(paths), strict=True):
-                lines, arrays[path.stem] = _parse_record(content)
-                for row, line in enumerate(lines):
-                    rows.setdefault(line["sha256"], (path.stem, row, line))
-        except _UNREADABLE_RECORD as error:
-            raise DamagedStoreError(path, error, self._store.root) from error
-        return rows, arrays
-
-    @property
-    def _rows(self) -> dict[str, tuple[str, int, dict[str, Any]]]:
-        return self._recorded[0]
-
     def __contains__(self, sha256: object) -> bool:
         """Whether a row with this key is recorded."""
-        return sha256 in self._rows
+        return sha256 in self._records
 
     def __len__(self) -> int:
         """Number of distinct keys."""
-        return len(self._rows)
+        return len(self._records)
 
     def record(self, sha256: str) -> dict[str, Any]:
         """The record of a key; KeyError if there is none."""
-        return self._rows[sha256][2]
+        return self._records.line(sha256)
 
     def read(self, sha256: str, array: str) -> NDArray[Any]:
         """One row of one array.
@@ -134,9 +120,8 @@ class Segments:
             KeyError: no such key.
             DamagedStoreError: the chunk is missing or fails its checksum.
         """
-        rows, arrays = self._recorded
-        segment, row, _ = rows[sha256]
-        return self._read(segment, array, row, arrays[segment][array])
+        segment, row, arrays = self._records.place(sha256)
+        return self._read(segment, array, row, arrays[array])
 
     def read_all(self, keys: Sequence[str], array: str) -> NDArray[Any]:
         """One row (N, ...) a key, of one array of which all rows of a segment fit into memory.
@@ -145,33 +130,48 @@ class Segments:
             KeyError: no such key.
             DamagedStoreError: a segment with one of the keys is not whole.
         """
-        rows, arrays = self._recorded
-        names = list(dict.fromkeys(rows[key][0] for key in keys))
+        places = [self._records.place(key) for key in keys]
+        by_name = {place.segment: place for place in places}
 
-        def whole(segment: str) -> NDArray[Any]:
-            return self._read(segment, array, slice(None), arrays[segment][array])
+        def whole(place: Place) -> NDArray[Any]:
+            return self._read(place.segment, array, slice(None), place.arrays[array])
 
-        segments = dict(zip(names, self._group.medium.at_once(whole, names), strict=True))
-        return np.stack([segments[rows[key][0]][rows[key][1]] for key in keys])
+        read = self._group.medium.at_once(whole, list(by_name.values()))
+        segments = dict(zip(by_name, read, strict=True))
+        return np.stack([segments[place.segment][place.row] for place in places])
 
-    def damaged(self) -> list[tuple[list[Location], str]]:
-        """Segments that do not read back whole: their files, the record first, and the reason."""
-        found: list[tuple[list[Location], str]] = []
-        for record in self._store.entries(self._group / "records", ".parquet"):
+    def damaged(self) -> list[tuple[str, str]]:
+        """Segments, or records, that do not read back whole, and the reason; `drop` takes these names."""
+        found = {}
+        for name in self._records.names():
             try:
-                lines, arrays = _parse_record(read_bytes(record))
-                for row, line in enumerate(lines):
-                    line["sha256"]
-                    for name, metadata in arrays.items():
-                        self._read(record.stem, name, row, metadata)
-            except (*_UNREADABLE_RECORD, DamagedStoreError) as error:
-                found.append(([record, self._segment(record.stem)], str(error)))
-        return found
+                segments = self._records.segments(name)
+            except UNREADABLE as error:
+                found[name] = str(error)
+                continue
+            for segment, (rows, arrays) in segments.items():
+                try:
+                    for row, array in product(range(rows), arrays):
+                        self._read(segment, array, row, arrays[array])
+                except DamagedStoreError as error:
+                    found[segment] = str(error)
+        return list(found.items())
 
-    def unrecorded(self) -> list[Location]:
+    def unrecorded(self) -> list[str]:
         """Segments without a record: left by a writer that was killed, or still being written."""
-        recorded = {path.stem for path in self._store.entries(self._group / "records", ".parquet")}
-        return [path for path in self._store.entries(self._group / "segments") if path.name not in recorded]
+        recorded = set[str]()
+        for name in self._records.names():
+            try:
+                recorded |= self._records.segments(name).keys()
+            except UNREADABLE:  # it is damaged, and with it what it records
+                recorded.add(name)
+        names = [path.name for path in self._store.entries(self._group / "segments")]
+        return [name for name in names if name not in recorded]
+
+    def drop(self, segments: Collection[str]) -> None:
+        """Remove segments, their records first; only while nobody merges."""
+        self._records.drop(segments)
+        self._store.remove([self._segment(segment) for segment in segments])
 
     def _read(self, segment: str, name: str, row: int | slice, metadata: str) -> NDArray[Any]:
         path = self._segment(segment) / name
@@ -192,9 +192,6 @@ class Segments:
     def _segment(self, segment: str) -> Location:
         return self._group / "segments" / segment
 
-    def _record(self, segment: str) -> Location:
-        return self._group / "records" / f"{segment}.parquet"
-
 
 def _open_array(path: Location, digest: str) -> zarr.Array[Any]:
     """The array whose metadata have this digest; ValueError if they have another."""
@@ -206,9 +203,3 @@ def _open_array(path: Location, digest: str) -> zarr.Array[Any]:
 
 def _digest(metadata: bytes) -> str:
     return hashlib.sha256(metadata).hexdigest()
-
-
-def _parse_record(content: bytes) -> tuple[list[dict[str, Any]], dict[str, str]]:
-    """The lines of a record, and the digest of the metadata of each array."""
-    table = parse_table(content)
-    return table.to_pylist(), json.loads(table.schema.metadata[b"arrays"])

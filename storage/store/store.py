@@ -7,11 +7,13 @@ features/FEATURE_KEY/                    segments of embeddings and pyramids (fe
 indices/FEATURE_KEY/GALLERY.faiss|.json  faiss indices and their seals (sealed.py, indices.py)
 states/STATE_KEY.npz|.json               what a method learned of training images (states.py)
 scores/SCORE_KEY/                        segments of anomaly maps and scores (scores.py)
+alike/KEY/TIME~SCORE_KEY                 scores that differ in nothing but training images (reuse.py)
 jobs/RUN_ID/manifest|run.parquet         of a run that is under way; its record says interrupted
 jobs/RUN_ID/set-aside/CATEGORY.json      why images could not be used after all
 locks/NAME.lock|.holder                  held by what runs alone (lock.py), and whose it is
 runs/RUN_ID/TABLE.parquet                result tables; run.parquet publishes them (results.py)
 runs/RUN_ID/accepted                     what got worse in it is accepted
+index/TABLE-NUMBER.parquet|RUN_ID~*.*    what all runs hold, and what changed since (index.py)
 reproductions/SWEEP_ID.parquet           a sweep's runs beside the figures of the paper
 reports/RUN_ID/                          pages that show a run; index.html is written last (reports.py)
 """
@@ -198,6 +200,10 @@ class Store(Files):
         """Segments of one score key; without one, the folder of all."""
         return self.root / "scores" / score_key
 
+    def alike(self, key: str) -> Location:
+        """Folder of the names of scores that differ in nothing but training images."""
+        return self.root / "alike" / key
+
     def metrics(self, score_key: str, labels: str, suffix: str = "json") -> Location:
         """Metrics of the scores against one set of labels and masks, or with `suffix` "npz" their profile."""
         return self.root / "scores" / score_key / "metrics" / f"{labels}.{suffix}"
@@ -235,6 +241,10 @@ class Store(Files):
     def acceptance(self, run_id: str) -> Location:
         """Mark of a run that is good although something in it got worse."""
         return self.run(run_id) / "accepted"
+
+    def index_of_runs(self, name: str = "") -> Location:
+        """A file of the index of runs; without a name, its folder."""
+        return self.root / "index" / name
 
     def reproduction(self, sweep: str) -> Location:
         """Table of what a sweep reproduces of the paper."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
-from storage.errors import StoreError
 from storage.results.reader import Results
-from storage.results.runs import INTERRUPTED
 from tasks.core.methods.registry import parse_method
 
 Row = dict[str, Any]
@@ -42,7 +42,8 @@ def _last(results: Results, run: str, wanted: set[_Work]) -> dict[_Work, dict[st
     """By step, the stages of the last runs up to this one that did all of it, where each step has one."""
     found: dict[_Work, dict[str, Row]] = {}
     steps: dict[_Work, set[str]] = {}
-    for stages in _stages(results, run):
+    rows = results.stages_of({score_key for score_key, _ in wanted}, run)
+    for _, stages in groupby(rows, key=itemgetter("run")):
         for stage in stages:
             work = stage["score_key"], stage["method"]
             if work in wanted and stage["step"] in _STEPS:
@@ -52,16 +53,6 @@ def _last(results: Results, run: str, wanted: set[_Work]) -> dict[_Work, dict[st
         if all(found.get(work, {}).keys() >= steps.get(work, set(_STEPS)) for work in wanted):
             break
     return {work: done for work, done in found.items() if done.keys() == steps[work]}
-
-
-def _stages(results: Results, run: str) -> Iterator[list[Row]]:
-    """The stages of this run and those before it, the last first; one that is damaged is passed over."""
-    runs = [record["run"] for record in results.rows("runs") if record["status"] != INTERRUPTED]
-    for other in reversed(runs[: runs.index(run) + 1]):
-        try:
-            yield results.rows("stages", other)
-        except StoreError:
-            continue
 
 
 def _sum(parts: Sequence[Mapping[str, Row] | None]) -> Row:

@@ -7,7 +7,7 @@ excludes 0.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,22 +98,37 @@ def compare(
     """
     results = Results(store.root)
     side = Side.read(results, results.resolve(run))
-    other = None if reference is None else Side.read(results, results.resolve(reference))
-    return compare_side(store, side, other, gate=gate, seed=seed)
+    if reference is not None:
+        other = Side.read(results, results.resolve(reference))
+        return _compare(store, side, [other], other, gate, seed)
+    return compare_with_earlier(store, side, earlier_runs(store, side.run, side.record), gate=gate, seed=seed)
 
 
-def compare_side(
+def compare_with_earlier(
     store: Store,
     side: Side,
-    reference: Side | None = None,
+    earlier: Sequence[str],
     *,
     gate: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> pa.Table:
-    """As `compare`, of a run that need not be published yet; a damaged earlier run is passed over."""
+    """As `compare`, of a run that need not be published yet, with its earlier runs, the last first.
+
+    One that is damaged is passed over.
+    """
+    return _compare(store, side, _sides(store, earlier), None, gate, seed)
+
+
+def _compare(
+    store: Store,
+    side: Side,
+    others: Iterable[Side],
+    reference: Side | None,
+    gate: Mapping[str, float] | None,
+    seed: int,
+) -> pa.Table:
     gate = default_gate(DEFAULT_TOLERANCE) if gate is None else gate
     held = [metric for metric in COMPARED if metric.name in gate]
-    others = _earlier(store, side) if reference is None else [reference]
     counterparts: dict[tuple[str, str], Category] = {}
     newest: Side | None = None
     for other in others:
@@ -135,8 +150,7 @@ def compare_side(
     return table_of(corrected(rows), COMPARISONS)
 
 
-def _earlier(store: Store, side: Side) -> Iterator[Side]:
-    runs = earlier_runs(store, side.run, side.record)
+def _sides(store: Store, runs: Sequence[str]) -> Iterator[Side]:
     results = Results(store.root)
     for run in runs[:_LOOK_BACK]:
         try:

@@ -151,10 +151,10 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
     it lacked none. Without `keep`, what was learned is not kept.
     """
     start = time.perf_counter()
-    part, earlier = scorings[0].part, EarlierScores(scorings[0].part.store)
+    part = scorings[0].part
     by_key = {scoring.key: scoring for scoring in reversed(scorings)}
     missing = {
-        scoring: _missing(scoring, earlier) if by_key[scoring.key] is scoring else frozenset[str]()
+        scoring: _missing(scoring) if by_key[scoring.key] is scoring else frozenset[str]()
         for scoring in scorings
     }
     lacking = [scoring for scoring in scorings if missing[scoring]]
@@ -211,13 +211,17 @@ def _asking(
     return ask
 
 
-def _missing(scoring: FeatureScoring, earlier: EarlierScores) -> frozenset[str]:
+def _missing(scoring: FeatureScoring) -> frozenset[str]:
     """The test images without scores, once those that still hold are taken over."""
     scores, part = scoring.scores, scoring.part
-    scores.describe(scoring.description | {TRAIN: part.train})
+    earlier = EarlierScores(part.store, (part.job.dataset.name, part.category), scoring.description)
+    if not scores.is_described():
+        if scoring.settled.depends_on_neighbors_alone:
+            earlier.note(scoring.key)
+        scores.describe(scoring.description | {TRAIN: part.train})
     missing = scores.missing(part.test)
     if missing and scoring.settled.depends_on_neighbors_alone:
-        _adopt(scoring, missing, earlier.alike(scoring.description, part.train))
+        _adopt(scoring, missing, earlier.alike(part.train))
         missing = scores.missing(part.test)
     return frozenset(missing)
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -14,36 +13,41 @@ from numpy.typing import NDArray
 
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError
-from storage.store.store import Store
+from storage.store.records import new_name
+from storage.store.store import Store, digest
 
 TRAIN = "train"  # in a description: the training images, which "training" is a digest of
 _TRAINING = ("training", TRAIN)
+_LOOKED_AT = 10  # scores with other training images, the last ones
 
 
 class EarlierScores:
-    """The scores in a store, by what they were computed with; their descriptions are read once.
+    """The scores of a category by a method and its settings, each with other training images.
 
     Scores depend on an image's nearest training images alone: where these are the same, so are the scores.
     """
 
-    def __init__(self, store: Store) -> None:
-        """Look among the scores of this store."""
+    def __init__(self, store: Store, of: tuple[str, str], description: Mapping[str, Any]) -> None:
+        """Those of a dataset's category, `of`, with the features and settings described."""
+        settings = {name: value for name, value in description.items() if name not in _TRAINING}
         self._store = store
+        self._folder = store.alike(digest([*of, settings]))
 
-    def alike(self, description: Mapping[str, Any], train: Sequence[str]) -> list[Alike]:
-        """Those with the features and settings described, and with other training images than these."""
-        wanted = _without_training(json.loads(json.dumps(description)))
-        return [
-            Alike(Scores(self._store, name), other[TRAIN])
-            for name, other in self._descriptions.items()
-            if other.get(TRAIN, train) != train and _without_training(other) == wanted
-        ]
+    def note(self, score_key: str) -> None:
+        """Let these scores be found when the training images are others."""
+        self._store.write(self._folder / f"{new_name()}~{score_key}", b"")
 
-    @cached_property
-    def _descriptions(self) -> dict[str, dict[str, Any]]:
-        groups = self._store.holding(self._store.scores(), "group.json")
-        contents = self._store.read_all([group / "group.json" for group in groups])
-        return {group.name: json.loads(content) for group, content in zip(groups, contents, strict=True)}
+    def alike(self, train: Sequence[str]) -> list[Alike]:
+        """The last of those that have other training images than these, the newest first."""
+        names = [path.name.rpartition("~")[2] for path in reversed(self._store.entries(self._folder))]
+        keys = list(dict.fromkeys(names))[:_LOOKED_AT]
+        groups = self._store.read_present([self._store.scores(key) / "group.json" for key in keys])
+        found = []
+        for key, group in zip(keys, groups, strict=True):
+            trained = None if group is None else json.loads(group).get(TRAIN)
+            if trained not in (None, list(train)):
+                found.append(Alike(Scores(self._store, key), trained))
+        return found
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,3 @@ class Alike:
             anomaly_map = None if record.score_map is None else self.scores.anomaly_map(key)
             return replace(record, neighbors=list(positions)), anomaly_map
         return None
-
-
-def _without_training(description: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in description.items() if name not in _TRAINING}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage.results.metrics import BY_NAME, SHOWN
-from storage.results.runs import INTERRUPTED
+from storage.results.schemas import INTERRUPTED
 from tasks.core.methods.spade import Spade
 from tasks.paper.figures import AVERAGE, IMAGES, Figure, other_images, other_settings, published
 from tasks.report.source import Row, Source
@@ -52,10 +52,8 @@ def previous(source: Source) -> Previous | None:
     """
     runs = [
         row
-        for row in source.results.rows("runs")
-        if row["dataset"] == source.run["dataset"]
-        and row["status"] != INTERRUPTED
-        and source.label in row["methods"]
+        for row in source.results.runs_of(source.run["dataset"])
+        if row["status"] != INTERRUPTED and source.label in row["methods"]
     ]
     earlier = runs[: next(at for at, row in enumerate(runs) if row["run"] == source.run_id)]
     if not earlier:

@@ -11,13 +11,22 @@ from storage.computed.scores import Scores
 from storage.datasets.changes import changes
 from storage.datasets.manifest import Manifest
 from storage.errors import StoreError
-from storage.results.runs import INTERRUPTED, earlier_runs, published_fingerprint
+from storage.results.runs import earlier_runs, published_fingerprint
 from storage.results.runs import publish as publish_tables
-from storage.results.schemas import CATEGORIES, CHANGES, IMAGES, KINDS, NEIGHBORS, STAGES, SUMMARY
+from storage.results.schemas import (
+    CATEGORIES,
+    CHANGES,
+    IMAGES,
+    INTERRUPTED,
+    KINDS,
+    NEIGHBORS,
+    STAGES,
+    SUMMARY,
+)
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
 from tasks.compare.methods import compare_methods
-from tasks.compare.runs import COMPARED_TABLES, Side, compare_side, configuration_key
+from tasks.compare.runs import COMPARED_TABLES, Side, compare_with_earlier, configuration_key
 from tasks.job import Job, Outcome, Stage
 from tasks.provenance import git_commit, peak_memory_mib, versions
 from tasks.run.ingest import fingerprint
@@ -86,21 +95,20 @@ def publish(
     }
     failed = sum(outcome.reason is not None for outcome in outcomes)
     record = _record(job, manifest, ingested_manifest, "partial" if failed else "complete", failed)
-    tables["changes"] = table_of(_changes(store, job.run_id, record, ingested_manifest), CHANGES)
+    earlier = earlier_runs(store, job.run_id, record)
+    tables["changes"] = table_of(_changes(store, earlier, ingested_manifest), CHANGES)
     side = Side.of(job.run_id, record, {name: tables[name].to_pylist() for name in COMPARED_TABLES})
-    tables["comparisons"] = compare_side(store, side, gate=gate)
+    tables["comparisons"] = compare_with_earlier(store, side, earlier, gate=gate)
     tables["method_comparisons"] = compare_methods(store, side)
     record["worse"] = tables["comparisons"]["verdict"].to_pylist().count("worse")
     publish_tables(store, job.run_id, table_of([record], RUN), tables)
     store.remove([store.job(job.run_id)])
 
 
-def _changes(
-    store: Store, run_id: str, record: Mapping[str, Any], manifest: Manifest
-) -> list[dict[str, Any]]:
+def _changes(store: Store, earlier: Sequence[str], manifest: Manifest) -> list[dict[str, Any]]:
     """What changed in the run's categories since the last complete run of its dataset and configuration."""
-    for earlier in earlier_runs(store, run_id, record)[:1]:
-        before = Manifest.from_table(read_table(store.run_table(earlier, "manifest")))
+    for run in earlier[:1]:
+        before = Manifest.from_table(read_table(store.run_table(run, "manifest")))
         return changes(before.only(manifest.categories()), manifest)
     return []
 

@@ -18,8 +18,9 @@ from storage.computed.indices import has_index, read_index, write_index
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
 from storage.repair import examine, repair
+from storage.results.index import published_runs
 from storage.results.reader import Results
-from storage.results.runs import publish, published_runs
+from storage.results.runs import publish
 from storage.results.schemas import STAGES
 from storage.store.location import Location, read_bytes
 from storage.store.store import Store

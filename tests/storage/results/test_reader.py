@@ -13,9 +13,10 @@ from tampering import overwrite
 
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError, StoreError
+from storage.results.index import published_runs
 from storage.results.reader import Results
-from storage.results.runs import INTERRUPTED, earlier_runs, publish, published_fingerprint, published_runs
-from storage.results.schemas import CATEGORIES, IMAGES, STAGES
+from storage.results.runs import earlier_runs, publish, published_fingerprint
+from storage.results.schemas import CATEGORIES, IMAGES, INTERRUPTED, STAGES
 from storage.store.location import read_bytes
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
@@ -310,11 +311,13 @@ def test_a_damaged_table_is_named_with_the_remedy(store: Store) -> None:
 
 
 def test_a_damaged_record_does_not_hide_the_other_runs(store: Store) -> None:
-    publish(store, "one", record(1), TABLES)
-    publish(store, "two", record(2), TABLES)
-    path = store.run_table("one", "run")
+    for run_id, day in (("one", 1), ("two", 2), ("three", 3)):
+        publish(store, run_id, record(day), TABLES)
+    overwrite(store.run_table("one", "run"), b"")  # the index knows what it was
+    assert Results(store.root).categories("latest")["run"].tolist() == ["three"]
+    path = store.run_table("two", "run")
     overwrite(path, b"")
-    assert Results(store.root).categories("two")["run"].tolist() == ["two"]
+    assert Results(store.root).categories("three")["run"].tolist() == ["three"]
     with pytest.raises(DamagedStoreError, match=f"{path} is damaged .*spade repair"):
         Results(store.root).categories("latest")
 

@@ -126,5 +126,5 @@ def test_data_are_on_disk_before_the_record_that_names_them(calls: list[str]) ->
             assert [path for path in renamed if path != target and disk.lost(path)] == []
         renamed.append(target)
     assert [path for path in renamed if disk.lost(path)] == []
-    assert len(renamed) == 1 + 2 * 6 + 2 + 2 * 2
+    assert len(renamed) == 1 + 2 * 6 + 2 + (3 + 3) + 3
     assert [Path(path).name for path in disk.removed] == ["run.parquet"]

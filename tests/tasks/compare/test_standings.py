@@ -13,8 +13,8 @@ import pytest
 from storage.errors import StoreError
 from storage.results.metrics import COMPARED
 from storage.results.reader import Results
-from storage.results.runs import INTERRUPTED, publish
-from storage.results.schemas import CATEGORIES, METHOD_COMPARISONS, STAGES
+from storage.results.runs import publish
+from storage.results.schemas import CATEGORIES, INTERRUPTED, METHOD_COMPARISONS, STAGES
 from storage.store.store import Store
 from storage.store.tables import table_of
 from tasks.compare.plot import plot_methods

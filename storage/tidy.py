@@ -1,0 +1,29 @@
+"""What keeps a store quick after many nights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from storage.errors import StoreError
+from storage.results.reader import Results
+from storage.store.segments import Segments
+from storage.store.store import Store
+
+
+def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
+    """Merge the many small records of the features and scores that runs use; the groups where that was done.
+
+    Others may append and read meanwhile. A group that is damaged is left to `spade repair`.
+    """
+    results, groups = Results(store.root), set()
+    for run in runs:
+        groups |= {store.features(row["feature_key"]) for row in results.rows("run", run)}
+        keys = {row["score_key"] for row in results.rows("categories", run)} - {None}
+        groups |= {store.scores(key) for key in keys}
+    merged = []
+    for group in sorted(groups):
+        try:
+            merged += [str(group)] if Segments(store, group).merge() else []
+        except StoreError:
+            continue
+    return merged
