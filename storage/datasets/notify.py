@@ -1,7 +1,7 @@
 """Who is told how a night ended: a webhook, as a table [notify] of a registry says.
 
 [notify]
-url = "${SPADE_WEBHOOK}"        of Slack, Teams, Mattermost, or whatever takes JSON; a secret stays in ${VARIABLE}
+url = "${SPADE_WEBHOOK}"        of Slack, Teams, Mattermost or whatever takes JSON; secrets are variables
 events = ["failed", "worse"]    of `EVENTS`; what is not good without it
 """
 
@@ -18,7 +18,7 @@ EVENTS = (*BAD, "good")
 
 @dataclass(frozen=True)
 class Notify:
-    """A webhook, and what it is told: the url is kept as it is written, without the values of its variables."""
+    """A webhook, and what it is told; the url is kept as it is written: its variables may be secrets."""
 
     url: str
     events: tuple[str, ...] = BAD

@@ -26,9 +26,14 @@ def test_a_bad_night_says_what_and_where(receiver: Receiver, tmp_path: Path) -> 
     page = store.report("night-2") / "index.html"
     store.write(page, b"")
     begin = time.time()
-    with pytest.raises(BadRunsError), told(all_events(receiver), "nightly", str(store.root)) as runs:
-        runs.extend([GOOD, WORSE, FAILED])
-        raise BadRunsError(runs, runs[1:])
+
+    def night() -> None:
+        with told(all_events(receiver), "nightly", str(store.root)) as runs:
+            runs.extend([GOOD, WORSE, FAILED])
+            raise BadRunsError(runs, runs[1:])
+
+    with pytest.raises(BadRunsError):
+        night()
     (message,) = receiver.received
     assert receiver.times[0] - begin < 60
     assert message["events"] == ["failed", "worse"]
