@@ -13,3 +13,5 @@ make_bucket(sys.argv[1])
 esac
 prefect --no-prompt work-pool inspect spade >/dev/null 2>&1 || prefect --no-prompt work-pool create spade --type process
 prefect --no-prompt deploy --prefect-file deployments/prefect.yaml --all
+# after four missed heartbeats a run has crashed; whoever [notify] names is told
+python -m flows.automations deployments/datasets.toml

@@ -11,6 +11,7 @@ from prefect import flow
 from flows.crashed import recorded
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
+from flows.told import tell, told
 from storage.datasets.registry import read_registry
 from storage.results.metrics import default_gate
 from storage.results.runs import publish_interrupted
@@ -51,8 +52,9 @@ def nightly(
 
     What the store has is not computed again, so a night that was interrupted costs the next one nothing.
     One nightly at a time works on a store; another leaves at once with an empty list, or waits. What counts
-    as worse is said by the registry's gate; a `tolerance` replaces those that stand there.
-    To `verify` is to read every file, also those that seem unchanged.
+    as worse is said by the registry's gate; a `tolerance` replaces those that stand there. To `verify` is to
+    read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how the
+    night ended.
 
     Raises:
         BadNightError: an entry failed, in whole or in part, or a metric got worse.
@@ -62,24 +64,30 @@ def nightly(
     evaluate = evaluation(
         runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size, verify=verify
     )
-    opened, known = Store.open(store, create=True), read_registry(registry)
+    known = read_registry(registry)
     if tolerance is not None:
         known = replace(known, gate=dict.fromkeys(known.gate or default_gate(tolerance), tolerance))
     for name in datasets:
         if name not in known.errors:
             known.entry(name)
-    try:
-        with exclusive(opened, NAME, wait=when_busy == "wait"), recorded(opened, NAME):
-            for run in publish_interrupted(opened, f"{NAME}-"):
-                LOGGER.warning("run %s was interrupted: what it finished is used, the rest is done now", run)
-            entries = list(evaluate_registered(evaluate, known, datasets, store, NAME))
-            merge_records(opened, [entry.run for entry in entries if entry.run is not None])
-    except BusyError as error:
-        LOGGER.warning("%s; this one leaves", error)
-        return []
-    publish_markdown(NAME, markdown(entries))
-    if bad := [entry for entry in entries if not entry.is_good]:
-        raise BadNightError(entries, bad)
+    with told(known.notify, NAME, store) as entries:
+        opened = Store.open(store, create=True)
+        try:
+            with exclusive(opened, NAME, wait=when_busy == "wait"), recorded(opened, NAME):
+                if interrupted := publish_interrupted(opened, f"{NAME}-"):
+                    for run in interrupted:
+                        LOGGER.warning(
+                            "run %s was interrupted: what it finished is used, the rest is done now", run
+                        )
+                    tell(known.notify, NAME, store, interrupted=interrupted)
+                entries.extend(evaluate_registered(evaluate, known, datasets, store, NAME))
+                merge_records(opened, [entry.run for entry in entries if entry.run is not None])
+        except BusyError as error:
+            LOGGER.warning("%s; this one leaves", error)
+            return []
+        publish_markdown(NAME, markdown(entries))
+        if bad := [entry for entry in entries if not entry.is_good]:
+            raise BadNightError(entries, bad)
     return entries
 
 

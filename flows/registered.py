@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
+from flows.automations import inherited
 from flows.evaluate import IncompleteRunError, evaluate
 from flows.runners import Kind, task_runner
 from storage.datasets.registry import Registry
@@ -99,15 +100,16 @@ def evaluate_registered(
             run_id = re.sub(r"[^\w.-]", "_", f"{now}-{name}-{title}", flags=re.ASCII)[:100]
             reason, run = None, None
             try:
-                run = evaluate(
-                    registered.dataset,
-                    store,
-                    recipe.configuration,
-                    registered.categories,
-                    run_id,
-                    gate=registry.gate,
-                    methods=[method.label for method in recipe.methods],
-                )
+                with inherited():
+                    run = evaluate(
+                        registered.dataset,
+                        store,
+                        recipe.configuration,
+                        registered.categories,
+                        run_id,
+                        gate=registry.gate,
+                        methods=[method.label for method in recipe.methods],
+                    )
             except IncompleteRunError as error:
                 run, reason = error.run_id, str(error)
             except Exception as error:  # the next entry may be whole

@@ -6,6 +6,7 @@ from prefect import flow
 
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
+from flows.told import told
 from storage.datasets.registry import read_registry
 from storage.results.reader import Results
 from storage.store.location import DEFAULT_REGISTRY
@@ -37,8 +38,9 @@ def reprocess(
     """Evaluate a registered dataset with each of its configurations, after its images changed.
 
     Features are extracted of new content only, and scores computed where an image or its nearest training
-    images are others. The runs' `changes` tables say what changed since the last complete run.
-    To `verify` is to read every file, also those that seem unchanged.
+    images are others. The runs' `changes` tables say what changed since the last complete run. To `verify` is
+    to read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how it
+    ended.
 
     Raises:
         DatasetError: nothing is registered by that name, or it cannot be read.
@@ -47,13 +49,14 @@ def reprocess(
     evaluate = evaluation(
         runner, dask_address, parallel, memory_gib, device=device, batch_size=batch_size, verify=verify
     )
-    Store.open(store, create=True)
     known = read_registry(registry)
     known.entry(dataset)
-    entries = list(evaluate_registered(evaluate, known, [dataset], store, NAME))
-    publish_markdown(NAME, _markdown(store, entries))
-    if bad := [entry for entry in entries if entry.reason is not None]:
-        raise IncompleteReprocessingError(entries, bad)
+    with told(known.notify, NAME, store) as entries:
+        Store.open(store, create=True)
+        entries.extend(evaluate_registered(evaluate, known, [dataset], store, NAME))
+        publish_markdown(NAME, _markdown(store, entries))
+        if bad := [entry for entry in entries if entry.reason is not None]:
+            raise IncompleteReprocessingError(entries, bad)
     return entries
 
 

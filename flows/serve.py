@@ -10,11 +10,14 @@ from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLi
 from prefect.deployments.runner import RunnerDeployment
 from prefect.flows import Flow
 from prefect.schedules import Cron
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
+from flows.automations import HEARTBEAT, TAG, automate
 from flows.evaluate import evaluate
 from flows.nightly import nightly
 from flows.reprocess import reprocess
+from storage.datasets.registry import read_registry
 from tasks.core.errors import ConfigurationError
 
 _ONE_AT_A_TIME = ConcurrencyLimitConfig(limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE)
@@ -24,10 +27,12 @@ def serve(cron: str, registry: str, store: str) -> None:
     """Serve the flows until SIGINT or SIGTERM, with the server that Prefect's settings name.
 
     A machine that is switched off pauses the schedule; serving again resumes it. A night that begins before
-    the last one ended waits for it.
+    the last one ended waits for it. The server takes a run that it hears of no more for crashed, and then
+    tells whoever the registry names.
 
     Raises:
         ConfigurationError: `cron` is no schedule.
+        DatasetError: the registry cannot be read.
     """
     # prefect's own handler of SIGTERM ends the runner by raising, and forgets a coroutine on its way
     warnings.filterwarnings("ignore", "coroutine 'Runner.astop' was never awaited", RuntimeWarning)
@@ -44,11 +49,18 @@ def serve(cron: str, registry: str, store: str) -> None:
         raise ConfigurationError(
             f"cron is {cron!r}: it has five fields, as in '0 2 * * *' for two o'clock every night"
         ) from None
-    serve_deployments(*deployments)
+    automate(read_registry(registry).notify)
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT}):  # also of the runs' processes
+        serve_deployments(*deployments)
 
 
 def _deployment(flow: Flow[..., Any], parameters: dict[str, Any], **more: Any) -> RunnerDeployment:
     """Named after its flow, which is found wherever the project is installed, from any folder."""
     return RunnerDeployment.from_flow(
-        flow, flow.name, parameters=parameters, entrypoint_type=EntrypointType.MODULE_PATH, **more
+        flow,
+        flow.name,
+        parameters=parameters,
+        tags=[TAG],
+        entrypoint_type=EntrypointType.MODULE_PATH,
+        **more,
     )

@@ -14,6 +14,7 @@ from urllib.request import Request, urlopen
 import pytest
 from hypothesis import settings as hypothesis_settings
 from machines import Processes, Team
+from receiver import Receiver
 
 from storage.store.store import Store
 from tasks.core.config import Configuration
@@ -71,6 +72,13 @@ def processes(tmp_path: Path) -> Iterator[Processes]:
     started = Processes(tmp_path)
     yield started
     started.end()
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A webhook on loopback."""
+    with Receiver() as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -17,9 +17,12 @@ from urllib.request import urlopen
 from tasks.core.errors import ConfigurationError
 
 _START, _STOP = 300.0, 20.0  # seconds: a first start migrates its database
-_SETTINGS = {
+SETTINGS = {
     # by default leases are lost with the server: the slot of a run that then dies would never be free again
     "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    # by default flow runs, their logs and artifacts are kept for ever
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
+    "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(30 * 86_400),  # seconds
 }
 
 
@@ -43,7 +46,7 @@ def local_server(port: int) -> Iterator[str]:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            env=_SETTINGS | os.environ,
+            env=SETTINGS | os.environ,
             start_new_session=True,  # Ctrl-C reaches us alone: the server goes last
         )
     try:

@@ -9,12 +9,12 @@ categories = ["..."]            only these; all without it
 configurations = ["..."]        names of the tables above
 layout = { kind = "..." }       fields of a layout; MVTec AD without it
 [gate]                          what a night is held to: `storage/datasets/gate.py`
+[notify]                        who is told how it ended: `storage/datasets/notify.py`
 """
 
 from __future__ import annotations
 
 import os
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
@@ -28,6 +28,8 @@ from storage.datasets.dataset import Dataset
 from storage.datasets.gate import parse_gate
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, layout_named
+from storage.datasets.notify import Notify
+from storage.datasets.variables import replaced
 from storage.errors import DatasetError
 from storage.store.location import DEFAULT_REGISTRY, location
 
@@ -45,12 +47,13 @@ class Registration:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a file registers by name, why an entry of it cannot be used, and its gate, if it has one."""
+    """What a file registers by name, why an entry of it cannot be used, its gate and who is told, if any."""
 
     path: Path
     entries: Mapping[str, Registration]
     errors: Mapping[str, str]
     gate: Mapping[str, float] | None = None
+    notify: Notify | None = None
 
     def entry(self, name: str) -> Registration:
         """The entry of that name.
@@ -71,12 +74,13 @@ def read_registry(path: str | Path) -> Registry:
     """Every entry of the file that can be used, and for each other the reason.
 
     Raises:
-        DatasetError: no such file, or not TOML, or its gate cannot be used.
+        DatasetError: no such file, or not TOML, or its gate or who is told cannot be used.
     """
     path = Path(path).expanduser().absolute()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
         gate = parse_gate(content["gate"]) if "gate" in content else None
+        notify = _notify(content["notify"]) if "notify" in content else None
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"the registry {path} cannot be read ({error}): mend it or name another --registry"
@@ -87,7 +91,7 @@ def read_registry(path: str | Path) -> Registry:
             entries[name] = _registration(path, name, table, _tables(content, "configurations"))
         except ValueError as error:
             errors[name] = f"{path}, dataset {name!r}: {error}"
-    return Registry(path, entries, errors, gate)
+    return Registry(path, entries, errors, gate, notify)
 
 
 def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = None) -> Registration:
@@ -146,6 +150,15 @@ def _tables(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
+def _notify(table: Any) -> Notify:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"notify is {table!r}: write a table [notify]")
+    try:
+        return build(Notify, table)
+    except ValueError as error:
+        raise ValueError(f"notify: {error}") from error
+
+
 def _registration(path: Path, name: str, table: Any, configurations: Mapping[str, Any]) -> Registration:
     if not isinstance(table, Mapping):
         raise ValueError(f"it is {table!r}: write a table [datasets.{name}]")
@@ -182,8 +195,5 @@ def _layout(settings: Mapping[str, Any]) -> Layout:
 
 
 def _root(path: Path, root: str) -> str:
-    for variable in re.findall(r"\$\{(\w+)\}", root):
-        if variable not in os.environ:
-            raise ValueError(f"root is {root!r}: set the environment variable {variable}")
-        root = root.replace(f"${{{variable}}}", os.environ[variable])
+    root = replaced("root", root)
     return str(location(root if "://" in root else path.parent / Path(root).expanduser()))

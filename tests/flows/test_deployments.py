@@ -76,7 +76,7 @@ def test_the_composition_has_no_password_of_its_own() -> None:
     required = set(re.findall(r"\$\{(\w+):\?", COMPOSED))
     used = set(re.findall(r"\$\{(\w+)", COMPOSED))
     assert required == assigned.keys()
-    assert used == required | {"BIND"}
+    assert used == required | {"BIND", "SPADE_WEBHOOK"}
 
 
 def test_passwords_reach_neither_the_repository_nor_the_image() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from prefect.client.orchestration import get_client
 from prefect.states import Running
+from receiver import Receiver
 from tiny import write_category
 
 from flows.nightly import BadNightError, nightly
@@ -67,9 +68,13 @@ def test_a_night_evaluates_everything_and_the_next_one_nothing_anew(registry: Pa
     assert history["value"].nunique() == 1
 
 
-def test_what_fails_is_told_and_stops_nothing_else(registry: Path, tmp_path: Path) -> None:
+def test_what_fails_is_told_and_stops_nothing_else(
+    registry: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPADE_TEST_WEBHOOK", receiver.url)
     registry.write_text(
-        registry.read_text() + '[datasets.gone]\nroot = "nowhere"\nconfigurations = ["few"]\n'
+        registry.read_text() + '[notify]\nurl = "${SPADE_TEST_WEBHOOK}"\n'
+        '[datasets.gone]\nroot = "nowhere"\nconfigurations = ["few"]\n'
         '[datasets.odd]\nroot = "${SPADE_NOT_SET}"\nconfigurations = ["few"]\n'
     )
     for path in (tmp_path / "tiny/nut/train/good").iterdir():
@@ -86,6 +91,13 @@ def test_what_fails_is_told_and_stops_nothing_else(registry: Path, tmp_path: Pat
     ]
     assert "SPADE_NOT_SET" in (entries[1].reason or "")
     assert "nut: no usable training image" in (entries[3].reason or "")
+    (message,) = receiver.received
+    assert message["events"] == ["failed"]
+    assert [run["run"] for run in message["runs"]] == [entry.run for entry in entries]
+    assert "- tiny few: nut: no usable training image" in message["text"]
+    assert not [
+        path for path in (tmp_path / "store").rglob("*.*") if receiver.url.encode() in path.read_bytes()
+    ]
     categories = Results(tmp_path / "store").categories(entries[3].run or "")
     assert dict(zip(categories["category"], categories["status"], strict=True)) == {
         "nut": "failed",
@@ -142,9 +154,10 @@ def test_a_second_nightly_leaves_or_waits(
 
 
 def test_runs_that_died_are_marked_and_their_work_is_used(
-    registry: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: Path, tmp_path: Path, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = tmp_path / "store"
+    registry.write_text(f'{registry.read_text()}[notify]\nurl = "{receiver.url}"\n')
 
     def die(*_: object, **__: object) -> None:
         raise SystemExit("the process dies")
@@ -160,6 +173,9 @@ def test_runs_that_died_are_marked_and_their_work_is_used(
     assert computed(store, entry.run) == {"ingest": 0, "extract": 0, "index": 0, "score": 0, "summarize": 0}
     results = Results(store)
     assert results.runs()["status"].tolist() == ["interrupted", "complete"]
+    (message,) = receiver.received
+    assert (message["events"], message["interrupted"]) == (["crashed"], [results.runs()["run"][0]])
+    assert f"- {results.runs()['run'][0]} was interrupted" in message["text"]
     assert results.resolve("latest") == entry.run
     with get_client(sync_client=True) as client:
         state = client.read_flow_run(flow.id).state

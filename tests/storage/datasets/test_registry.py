@@ -11,6 +11,7 @@ from storage.datasets.layouts.dagm import Dagm
 from storage.datasets.layouts.folders import Folders
 from storage.datasets.layouts.mvtec import Btad, Mvtec
 from storage.datasets.layouts.visa import Visa
+from storage.datasets.notify import Notify
 from storage.datasets.registry import Registration, read_registry, resolve
 from storage.errors import DatasetError
 
@@ -133,3 +134,32 @@ def test_the_layout_of_a_folder_is_the_one_named_or_the_one_it_shows(tmp_path: P
 
 def test_a_layout_that_is_named_replaces_the_registered_one(registry: Path) -> None:
     assert resolve("parts", str(registry), "visa").dataset.layout == Visa()
+
+
+def test_who_is_told_is_kept_as_it_is_written(registry: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with registry.open("a") as file:
+        file.write('\n[notify]\nurl = "${HOOK}"\nevents = ["worse"]\n')
+    notify = read_registry(registry).notify
+    assert notify == Notify("${HOOK}", ("worse",))
+    with pytest.raises(ValueError, match=r"notify.url is '\$\{HOOK\}': set the environment variable HOOK"):
+        notify.address()
+    monkeypatch.setenv("HOOK", "ftp://secret")
+    with pytest.raises(ValueError, match=r"notify.url is '\$\{HOOK\}': it begins with https://"):
+        notify.address()
+    monkeypatch.setenv("HOOK", "https://chat/secret")
+    assert notify.address() == "https://chat/secret"
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("notify = 'https://chat'", r"notify is 'https://chat': write a table \[notify\]"),
+        ("[notify]\nevents = ['worse']", "notify: url"),
+        ("[notify]\nurl = 'x'\nevents = ['bad']", "notify: events has 'bad': it is one of failed, worse"),
+        ("[notify]\nurl = 'x'\nevent = ['bad']", "notify: event is no setting: did you mean events"),
+    ],
+)
+def test_whom_to_tell_is_checked(tmp_path: Path, written: str, message: str) -> None:
+    (tmp_path / "datasets.toml").write_text(written)
+    with pytest.raises(DatasetError, match=message):
+        read_registry(tmp_path / "datasets.toml")
