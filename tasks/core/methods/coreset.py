@@ -8,7 +8,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.matching.pruned import FARTHEST, squared_difference
+from tasks.core.matching.kernels import FARTHEST, squared_difference
 
 _CANDIDATES = 1024  # the farthest points, among which the next centres are sought
 _CENTRES = 256  # at most, before all points are told of them
