@@ -37,7 +37,7 @@ class Request:
         run_id: name of the run; None for a new one.
         device: "auto", or one of torch's.
         batch_size: images in a forward pass.
-        memory_gib: bound of the pyramids kept in memory while scoring.
+        memory_gib: bound of what is kept of training images in memory while a method is fitted and scores.
     """
 
     dataset: Dataset
@@ -75,6 +75,11 @@ class Job:
     started: str
     sweep: str | None = None
     sweep_points: int | None = None
+
+    @property
+    def memory_bytes(self) -> float:
+        """Bound of what is kept of a category's training images."""
+        return self.memory_gib * 2**30
 
     def open_store(self) -> Store:
         """The run's store."""
@@ -161,13 +166,15 @@ class Part:
         """The training images alone, those of these keys as test images."""
         return self._of(self.manifest.held_out(keys))
 
-    def pyramids(self, levels: Sequence[Level]) -> Callable[[str], Pyramid]:
+    def pyramids(self, levels: Sequence[Level], memory: float | None = None) -> Callable[[str], Pyramid]:
         """Reads these levels of an image by its key, and keeps the last ones.
 
-        As many are kept as fit into the job's memory. Where all training images fit, each is read once.
+        As many are kept as fit into `memory` bytes, the job's if none are given. Where all training images
+        fit, each is read once.
         """
         size = sum(level.nbytes for level in self.features.pyramid(self.train[0], levels))
-        kept = max(1, int(self.job.memory_gib * 2**30 / max(size, 1)))  # no level, no size
+        memory = self.job.memory_bytes if memory is None else memory
+        kept = max(1, int(memory / max(size, 1)))  # no level, no size
         return lru_cache(maxsize=kept)(partial(self.features.pyramid, levels=levels))
 
     def _of(self, manifest: Manifest) -> Part:

@@ -26,7 +26,7 @@ class Worker(Machine):
     """What also scores, with a share of the machine's memory."""
 
     memory_gib: Annotated[
-        float, Parameter(name="--memory", help="GiB of features kept in memory while scoring.")
+        float, Parameter(name="--memory", help="GiB kept of training images while fitting and scoring.")
     ] = DEFAULT_MEMORY_GIB
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property, partial
 from typing import Any
 
@@ -98,7 +98,7 @@ class FeatureScoring(Scoring):
 
     @cached_property
     def _training(self) -> Training:
-        return training_images(self.part, self.settled.reads)
+        return training_images(self.part, self.settled.reads, fits=not self.has_state())
 
     @cached_property
     def _scorer(self) -> interface.Scorer:
@@ -119,11 +119,15 @@ class FeatureScoring(Scoring):
                     yield record, calibration.scores.anomaly_map(key) if has_map else None
 
 
-def training_images(part: Part, levels: Sequence[Level]) -> Training:
-    """The training images of a category, with these levels; an absent index is built."""
+def training_images(part: Part, levels: Sequence[Level], *, fits: bool = False) -> Training:
+    """The training images of a category, with these levels; an absent index is built.
+
+    Of the job's memory the levels that are kept have all, or half if a method `fits`, which has the other.
+    """
     build(part)
     index = read_index(part.store, part.job.feature_key, gallery_digest(part.train))
-    read = part.pyramids(levels)
+    share = part.job.memory_bytes / (2 if fits else 1)
+    read = part.pyramids(levels, share)
     return Training(
         index.reconstruct_n(0, index.ntotal),
         lambda position: read(part.train[position]),
@@ -132,6 +136,7 @@ def training_images(part: Part, levels: Sequence[Level]) -> Training:
         index,
         part.job.device,
         anomaly_map_of(part.job.configuration),
+        share,
     )
 
 
@@ -166,9 +171,13 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
     if wanted:
         read = {level for scoring in lacking for level in scoring.settled.reads}
         levels = [level for level in part.job.configuration.grids if level in read]
-        training = training_images(part, levels)
+        training = training_images(part, levels, fits=not all(known[scoring] for scoring in lacking))
         by_method = {scoring.settled: scoring for scoring in lacking}
         states = {method: scoring.state(training, keep=keep) for method, scoring in by_method.items()}
+        if not any(method.gallery_reads for method in states):  # what was kept for fitting is let go
+            training = replace(
+                training, pyramid=lambda position: part.features.pyramid(part.train[position], levels)
+            )
         fitted = time.perf_counter()
         ask = _asking(states, training)
         for keys in _batches(wanted):

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tasks.core.matching.kernels import ROUNDING
 from tasks.core.matching.preparation import UNCHANGED, Preparation
-from tasks.core.matching.pruned import ROUNDING
 from tasks.core.matching.pyramid import concatenate
 
 

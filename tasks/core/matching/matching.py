@@ -12,11 +12,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.core.matching.kernels import ROUNDING
 from tasks.core.matching.nested import NestedSearch, is_nested
 from tasks.core.matching.preparation import UNCHANGED, Preparation
-from tasks.core.matching.pruned import ROUNDING, PrunedSearch
+from tasks.core.matching.pruned import PrunedSearch, is_worth_pruning
 from tasks.core.matching.pyramid import concatenate
-from tasks.core.matching.rotated import RotatedSearch, is_worth_rotating
 from tasks.core.matching.window import WindowedSearch, fewest_candidates
 
 _QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
@@ -183,10 +183,8 @@ def _search(levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"]
     if levels[0].device.type == "cpu":
         if upsampling == "nearest" and is_nested(shapes):
             return NestedSearch(levels, kappa)
-        if len(levels) in (2, 3):
+        if is_worth_pruning(shapes):
             return PrunedSearch(levels, upsampling, kappa)
-        if len(levels) == 1 and is_worth_rotating(shapes[0]):
-            return RotatedSearch(levels, kappa)
     return DenseSearch(levels, upsampling, kappa)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.core.matching.pruned import FARTHEST, ROUNDING, insert, squared_difference
+from tasks.core.matching.kernels import FARTHEST, ROUNDING, insert, squared_difference
 
 
 def is_nested(shapes: Sequence[Sequence[int]]) -> bool:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tasks.core.matching.pruned import FARTHEST, insert, squared_difference
+from tasks.core.matching.kernels import FARTHEST, insert, squared_difference
 from tasks.core.matching.pyramid import concatenate
 
 _STRIP = 7  # rows that are read and compared by one thread

@@ -8,7 +8,8 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.core.matching.pruned import FARTHEST, squared_difference
+from tasks.core.matching.kernels import FARTHEST, squared_difference
+from tasks.core.methods.points import Points
 
 _CANDIDATES = 1024  # the farthest points, among which the next centres are sought
 _CENTRES = 256  # at most, before all points are told of them
@@ -20,14 +21,14 @@ def random_projection(dimensions: int, target: int, seed: int) -> NDArray[np.flo
     return np.asarray(rng.standard_normal((dimensions, target)) / np.sqrt(target), np.float32)
 
 
-def greedy_coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArray[np.int64]:
+def greedy_coreset(points: Points, count: int, seed: int) -> NDArray[np.int64]:
     """Positions (count,) of points (N, C): a random one, then each time the one farthest from all chosen.
 
     Exactly greedy, in N · count distances. A point's distance to the chosen only shrinks. So among the
     farthest points alone the next centres are exact, while the farthest of them is above all the rest; then
     all points are told of the new centres at once, which reads each point once for many centres.
 
-    Memory: the points and 4 bytes for each.
+    Memory: what the points hold, and 12 bytes for each.
 
     Raises:
         ValueError: count is not from 1 to N.
@@ -37,7 +38,7 @@ def greedy_coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArra
     chosen = np.empty(count, np.int64)
     chosen[0] = np.random.default_rng(seed).integers(len(points))
     nearest = np.full(len(points), FARTHEST, np.float32)
-    _approach(nearest, points, points[chosen[:1]])
+    _approach_all(nearest, points, chosen[:1])
     done = 1
     while done < count:
         nearest[chosen[:done]] = -1  # never again, even where points coincide
@@ -47,11 +48,18 @@ def greedy_coreset(points: NDArray[np.float32], count: int, seed: int) -> NDArra
             order = np.argpartition(nearest, -_CANDIDATES - 1)[-_CANDIDATES - 1 :]
             rest, candidates = nearest[order[0]], np.sort(order[1:])
         wanted = min(count - done, _CENTRES)
-        found = _farthest(points[candidates], nearest[candidates], rest, wanted)
+        found = _farthest(points.at(candidates), nearest[candidates], rest, wanted)
         chosen[done : done + len(found)] = candidates[found]
-        _approach(nearest, points, points[candidates[found]])
+        _approach_all(nearest, points, candidates[found])
         done += len(found)
     return chosen
+
+
+def _approach_all(nearest: NDArray[np.float32], points: Points, chosen: NDArray[np.int64]) -> None:
+    """Lower `nearest` (N,) to the squared distances to the nearest of the points chosen."""
+    centres = points.at(chosen)
+    for start, chunk in points.chunks():
+        _approach(nearest[start : start + len(chunk)], chunk, centres)
 
 
 @numba.njit(fastmath=True, cache=True)

@@ -80,6 +80,7 @@ class Training:
         device: of torch, where products are computed.
         anomaly_map: brings pixel scores as in `Scores.maps` to the anomaly map; the mean at the finest of
             their grids, if nothing else is given.
+        memory: bytes that fitting may hold of what grows with the images, besides its state.
     """
 
     embeddings: NDArray[np.float32]
@@ -89,6 +90,7 @@ class Training:
     index: faiss.Index | None = None
     device: str = "cpu"
     anomaly_map: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] = combined
+    memory: float = float("inf")
 
     def __post_init__(self) -> None:
         """Check that there is an image."""

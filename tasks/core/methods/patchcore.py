@@ -32,8 +32,9 @@ class PatchCore(Method):
 
     The b members include m* itself. The map holds the distances, not squared.
 
-    Fitting takes two passes over the images and N · P · `projection` · 4 bytes: 84 MB for 209 images of
-    28x28 patches, 281 MB for 700; and N · P · distances to `share` · N · P centres, 2.7e9 for 209 images.
+    Fitting takes two passes over the images, N · P · distances to `share` · N · P centres (2.7e9 for 209
+    images of 28x28 patches), and N · P · `projection` · 4 bytes (84 MB for these, 281 MB for 700), of which
+    those beyond the memory of the training lie in a temporary file; the members are the same.
     The state is the members (share · N · P, dimension) float32: 67 MB for 209 images.
     """
 
@@ -58,13 +59,14 @@ class PatchCore(Method):
     def fit(self, training: Training) -> State:
         """Project all patches, choose the members, and read those again."""
         from tasks.core.methods.coreset import greedy_coreset, random_projection
+        from tasks.core.methods.points import Points
 
         matrix = random_projection(self.dimension, self.projection, self.seed)
         size = int(np.prod(np.shape(training.pyramid(0)[0])[:2]))
-        points = np.empty((len(training) * size, self.projection), np.float32)
-        for number, pyramid in enumerate(training.pyramids()):
-            points[number * size : (number + 1) * size] = self._patches(pyramid)[0] @ matrix
-        chosen = np.sort(greedy_coreset(points, max(1, int(self.share * len(points))), self.seed))
+        with Points(len(training) * size, self.projection, training.memory) as points:
+            for pyramid in training.pyramids():
+                points.append(self._patches(pyramid)[0] @ matrix)
+            chosen = np.sort(greedy_coreset(points, max(1, int(self.share * len(points))), self.seed))
         members = np.empty((len(chosen), self.dimension), np.float32)
         for number, pyramid in enumerate(training.pyramids()):
             first, last = np.searchsorted(chosen, [number * size, (number + 1) * size])

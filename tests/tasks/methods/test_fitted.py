@@ -118,3 +118,12 @@ def test_images_held_out_are_scored_without_them_and_their_states_are_not_kept(p
         expected, pixels = scoring.result(key, method.scorer(method.fit(others), others)(query))
         assert found[key][0] == expected
         np.testing.assert_array_equal(found[key][1], pixels)
+
+
+def test_fitting_shares_the_memory_with_what_is_kept(part: Part, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = []
+    monkeypatch.setattr(type(part), "pyramids", lambda _self, _strides, memory: given.append(memory))
+    bound = part.job.memory_bytes
+    assert fitted.training_images(part, (8,)).memory == bound
+    assert fitted.training_images(part, (8,), fits=True).memory == bound / 2
+    assert given == [bound, bound / 2]

@@ -6,8 +6,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from tasks.core.methods import coreset
-from tasks.core.methods.coreset import greedy_coreset, random_projection
+from tasks.core.methods import coreset as module
+from tasks.core.methods.coreset import random_projection
+from tasks.core.methods.points import Points
+
+
+def greedy_coreset(
+    points: NDArray[np.float32], count: int, seed: int, memory: float = float("inf")
+) -> NDArray[np.int64]:
+    with Points.of(points, memory) as stored:
+        return module.greedy_coreset(stored, count, seed)
 
 
 def plain_greedy(points: NDArray[np.float32], count: int, first: int) -> list[int]:
@@ -26,14 +34,16 @@ def plain_greedy(points: NDArray[np.float32], count: int, first: int) -> list[in
 def test_the_choice_is_exactly_greedy(
     candidates: int, centres: int, clustered: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(coreset, "_CANDIDATES", candidates)
-    monkeypatch.setattr(coreset, "_CENTRES", centres)
+    monkeypatch.setattr(module, "_CANDIDATES", candidates)
+    monkeypatch.setattr(module, "_CENTRES", centres)
     rng = np.random.default_rng(candidates)
     points = rng.normal(size=(531, 11)).astype(np.float32)
     if clustered:
         points = points * 0.1 + rng.normal(size=(7, 11)).astype(np.float32)[rng.integers(7, size=531)]
     found = greedy_coreset(points, 203, seed=1)
     assert found.tolist() == plain_greedy(points, 203, int(found[0]))
+    for memory in (0, 4 * 11 * 200):
+        assert greedy_coreset(points, 203, seed=1, memory=memory).tolist() == found.tolist()
 
 
 @given(
@@ -47,7 +57,7 @@ def test_points_that_coincide_are_chosen_once_and_last(
     points = np.array(values, np.float32)[:, None]
     count = max(1, int(share * len(points)))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(coreset, "_CANDIDATES", candidates)
+        patch.setattr(module, "_CANDIDATES", candidates)
         chosen = greedy_coreset(points, count, seed=0)
     assert len(set(chosen.tolist())) == count
     distinct = len(set(values))

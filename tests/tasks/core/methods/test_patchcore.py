@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from tasks.core.methods.coreset import greedy_coreset, random_projection
 from tasks.core.methods.interface import Pyramid
 from tasks.core.methods.patchcore import PatchCore, reweighted
+from tasks.core.methods.points import Points
 
 SIZES = {8: (5, 7, 3), 16: (3, 4, 8)}
 
@@ -57,6 +59,14 @@ def plain_patches(pyramid: Pyramid, dimension: int) -> NDArray[np.float64]:
     return np.array(rows)
 
 
+@pytest.mark.parametrize("memory", [0, 100, 2000, 1e9])
+def test_what_is_learned_does_not_depend_on_the_memory(memory: float) -> None:
+    training = draw_training(np.random.default_rng(0), 6, SIZES)
+    method = PatchCore(share=0.3, dimension=6, projection=9)
+    bounded = method.fit(replace(training, memory=memory))
+    np.testing.assert_array_equal(bounded["members"], method.fit(training)["members"])
+
+
 @pytest.mark.parametrize("dimension", [4, 6, 20])
 @pytest.mark.parametrize("share", [0.05, 0.4, 1.0])
 def test_scores_agree_with_plain_loops(dimension: int, share: float) -> None:
@@ -66,7 +76,7 @@ def test_scores_agree_with_plain_loops(dimension: int, share: float) -> None:
     state = method.fit(training)
     everything = np.concatenate([plain_patches(pyramid, dimension) for pyramid in training.pyramids()])
     projected = (everything @ random_projection(dimension, 9, 2)).astype(np.float32)
-    chosen = greedy_coreset(projected, int(share * 210), 2)
+    chosen = greedy_coreset(Points.of(projected), int(share * 210), 2)
     members = everything[np.sort(chosen)]
     np.testing.assert_allclose(state["members"], members, atol=1e-5)
 

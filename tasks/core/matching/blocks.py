@@ -1,0 +1,225 @@
+"""Images as blocks of 2 x 2 fine positions, in the leading coordinates of a query's concatenated pyramid.
+
+An orthogonal rotation keeps products. With h the first coordinates of a vector, along the query's principal
+axes, and s the norm of the rest,
+
+    p·g <= h(p)·h(g) + s(p) s(g)
+
+The coordinates of an upsampled level are the upsampled coordinates of its cells, so no level is upsampled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numba
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tasks.core.matching.grid import cells, dot, grid_of, near_products, shares, squared_norm
+from tasks.core.matching.kernels import FARTHEST, ROUNDING
+from tasks.core.matching.lanes import LANES, SIDE, add_blend
+
+SHORT_STEP, LONG_STEP = 8, 16  # coordinates after which a bound is looked at: of one level, of several
+_COORDINATES = 96  # of vectors of up to _MANY channels
+_MANY, _MORE = 512, 128  # of others
+_NARROW = 32  # axes of the finest level that theirs are made of
+_CENTRE = 32  # coordinates of a block's centre
+_SAMPLES = 256  # positions that tell the axes
+_NOWHERE = 3e38  # beyond all that FARTHEST is compared with
+_ONE = np.float32(1)
+
+
+class Blocks(NamedTuple):
+    """An image as B blocks of 4 patches; B' is B to the next multiple of 16.
+
+    Attributes:
+        table: (S, B, step + 2, 4), S times: minus half the squared norm, so many coordinates, and the norm of
+            all that come later. A patch outside the grid has a norm that keeps it from being near.
+        norms: squared norms (B, 4).
+        centres: (B', M + 1) the mean of the patches' first M coordinates in the coarse levels alone; last,
+            its squared norm less the squared radius. Far away for what is no block.
+        radii: (B',) of the ball around the centre that holds those coordinates.
+        largest: no squared norm of a vector is above it.
+    """
+
+    table: NDArray[np.float32]
+    norms: NDArray[np.float32]
+    centres: NDArray[np.float32]
+    radii: NDArray[np.float32]
+    largest: float
+
+
+class Frame:
+    """Grids and axes of a query, in which images become blocks."""
+
+    def __init__(
+        self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], step: int
+    ) -> None:
+        """Find the axes of levels (Hi, Wi, Ci), finest first, centred, channels a multiple of 16."""
+        finest, *coarse = levels
+        self._height, self._width, _ = finest.shape
+        shapes = [level.shape for level in coarse]
+        self.grid = grid_of(shapes, self._height, self._width, upsampling)
+        fine = finest.flatten(0, 1)
+        self._narrow = principal_axes(fine, min(_NARROW, fine.shape[1]))
+        vectors = torch.cat([fine @ self._narrow, torch.from_numpy(self.upsampled(coarse))], dim=1)
+        channels = vectors.shape[1]
+        axes = principal_axes(vectors, min(channels, _COORDINATES if channels <= _MANY else _MORE))
+        self._axes = torch.split(axes, [self._narrow.shape[1], *(shape[2] for shape in shapes)])
+        size = axes.shape[1]
+        blocks = -(-self._height // 2) * -(-self._width // 2)
+        padded = -(-blocks // LANES) * LANES
+        middle = min(_CENTRE, size)
+        self._made = Blocks(
+            torch.empty(size // step, blocks, step + 2, SIDE).numpy(),
+            np.empty((blocks, SIDE), np.float32),
+            torch.full((padded, middle + 1), _NOWHERE).numpy(),
+            np.zeros(padded, np.float32),
+            0.0,
+        )
+        self._made.centres[blocks:, :middle] = 0
+        self._heads = [torch.empty(*level.shape[:2], size) for level in levels]
+
+    def upsampled(self, coarse: Sequence[Tensor]) -> NDArray[np.float32]:
+        """Coarse levels at the finest grid (H * W, C)."""
+        channels = sum(level.shape[2] for level in coarse)
+        out = np.zeros((self._height * self._width, channels), np.float32)
+        first = 0
+        for depth, level in enumerate(coarse):
+            _upsample(out, first, level.numpy(), depth, self.grid)
+            first += level.shape[2]
+        return out
+
+    def blocks(self, levels: Sequence[Tensor]) -> Blocks:
+        """The blocks of an image of the query's shapes, centred as it is; the next call overwrites them."""
+        fine = levels[0].flatten(0, 1)
+        flat = [fine @ self._narrow, *(level.flatten(0, 1) for level in levels[1:])]
+        for vectors, axes, heads in zip(flat, self._axes, self._heads, strict=True):
+            torch.mm(vectors, axes, out=heads.flatten(0, 1))
+        finest, *coarse = (level.numpy() for level in levels)
+        head, *coarse_heads = (heads.numpy() for heads in self._heads)
+        near = tuple(near_products(level) for level in coarse)
+        norms = _norms(finest)
+        largest = float(norms.max()) + sum(float(products[:, 0].max()) for products in near)
+        made = self._made._replace(largest=largest)
+        margin = np.float32(ROUNDING * largest)
+        _fold(*made[:4], norms, head, tuple(coarse_heads), near, self.grid, margin)
+        return made
+
+
+def principal_axes(vectors: Tensor, count: int) -> Tensor:
+    """About the first `count` principal axes (C, count) of vectors (N, C): orthonormal, of a sample."""
+    samples = vectors[:: max(1, len(vectors) // _SAMPLES)].double()
+    if vectors.shape[1] <= len(samples):
+        axes = torch.linalg.eigh(samples.T @ samples).eigenvectors.flip(1)[:, :count]
+    else:
+        mixing = torch.linalg.eigh(samples @ samples.T).eigenvectors.flip(1)[:, :count]
+        padding = mixing.new_zeros(len(samples), count - mixing.shape[1])
+        axes = torch.linalg.qr(samples.T @ torch.cat([mixing, padding], dim=1)).Q
+    found: Tensor = axes.float().contiguous()
+    return found
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def _upsample(out: Any, first: int, level: Any, depth: int, grid: Any) -> None:
+    """Add an upsampled level (h, w, c) to the columns of `out` (H * W, C) from `first` on."""
+    height, width = grid.row_shares.shape[1], grid.column_shares.shape[1]
+    across, channels = level.shape[1], level.shape[2]
+    for i in numba.prange(height):
+        for j in range(width):
+            a, b, c, d = cells(grid, depth, i, j, across)
+            places = (a * channels, b * channels, c * channels, d * channels)
+            place = (i * width + j) * out.shape[1] + first
+            add_blend(out, place, level, places, shares(grid, depth, i, j), channels)
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def _norms(level: Any) -> Any:
+    """Squared norms (H, W) of a level's vectors."""
+    norms = np.empty(level.shape[:2], np.float32)
+    for i in numba.prange(level.shape[0]):
+        for j in range(level.shape[1]):
+            norms[i, j] = dot(level[i, j], level[i, j])
+    return norms
+
+
+@numba.njit(parallel=True, fastmath=True, cache=True)
+def _fold(
+    table: Any,
+    norms: Any,
+    centres: Any,
+    radii: Any,
+    fine_norms: Any,
+    heads: Any,
+    coarse_heads: Any,
+    near: Any,
+    grid: Any,
+    margin: Any,
+) -> None:
+    """Write `Blocks`, from the coordinates (Hi, Wi, M) of each level's vectors and the norms of theirs."""
+    height, width, size = heads.shape
+    across = (width + 1) // 2
+    for i in numba.prange((height + 1) // 2):
+        coarse = np.empty((SIDE, size), np.float32)
+        for j in range(across):
+            number = i * across + j
+            inside = 0
+            for lane in range(SIDE):
+                r, c = 2 * i + lane // 2, 2 * j + lane % 2
+                if r >= height or c >= width:
+                    norms[number, lane] = 0
+                    table[:, number, :, lane] = 0
+                    table[0, number, 0, lane] = -FARTHEST
+                    continue
+                vector = coarse[inside]
+                vector[:] = 0
+                norm = fine_norms[r, c]
+                for depth in range(len(coarse_heads)):
+                    level = coarse_heads[depth]
+                    four, parts = cells(grid, depth, r, c, level.shape[1]), shares(grid, depth, r, c)
+                    places = (four[0] * size, four[1] * size, four[2] * size, four[3] * size)
+                    add_blend(coarse, inside * size, level, places, parts, size)
+                    norm += squared_norm(near[depth], four, parts)
+                norms[number, lane] = norm
+                _write(table, number, lane, vector, heads[r, c], norm, margin)
+                inside += 1
+            radii[number] = _surround(centres[number], coarse[:inside])
+
+
+@numba.njit(fastmath=True, cache=True)
+def _write(table: Any, number: int, lane: int, coarse: Any, fine: Any, norm: Any, margin: Any) -> None:
+    """Write the rows of one patch, whose coordinates are the sum of two."""
+    rest, step = norm, table.shape[2] - 2
+    for turn in range(len(table)):
+        rows = table[turn, number]
+        rows[0, lane] = np.float32(-0.5) * norm
+        for x in range(step):
+            value = coarse[turn * step + x] + fine[turn * step + x]
+            rows[1 + x, lane] = value
+            rest -= value * value
+        rows[1 + step, lane] = np.sqrt(max(rest, np.float32(0)) + margin)
+
+
+@numba.njit(fastmath=True, cache=True)
+def _surround(centre: Any, vectors: Any) -> Any:
+    """Write a block's row of `Blocks.centres`, of its vectors (N, M or more); return its radius."""
+    share, squared = _ONE / np.float32(len(vectors)), np.float32(0)
+    middle = len(centre) - 1
+    for x in range(middle):
+        total = np.float32(0)
+        for lane in range(len(vectors)):
+            total += vectors[lane, x]
+        centre[x] = total * share
+        squared += centre[x] * centre[x]
+    farthest = np.float32(0)
+    for lane in range(len(vectors)):
+        away = np.float32(0)
+        for x in range(middle):
+            away += (vectors[lane, x] - centre[x]) * (vectors[lane, x] - centre[x])
+        farthest = max(farthest, away)
+    centre[middle] = squared - farthest
+    return np.sqrt(farthest)
