@@ -120,6 +120,16 @@ def shows_results(folder: Path, _options: list[object], label: str) -> None:
         assert results.anomaly_map("all", rows[0]["image_id"], label).shape == (64, 64)
 
 
+def asks(folder: Path, _options: list[object], label: str) -> None:
+    for table in set(TABLES) - {"runs", "reproduction", "manifest", "changes", "stages"}:
+        method = label.replace("'", "''")
+        query = f"select count(*) as rows from {table} where run = 'all' and method = '{method}'"
+        code, out, error = spade("sql", query, *at(folder, "--format", "json"))
+        assert (code, error) == (0, "")
+        expected = len(Results(folder / "store").rows(table, "all", label))
+        assert out.split() == ["[", "{", '"rows":', str(expected), "}", "]"]
+
+
 def reports(folder: Path, _options: list[object], label: str) -> None:
     pages = folder / "pages" / str(LABELS.index(label))
     code, _, error = spade("report", "again", *at(folder, "--method", label, "--output", pages))
@@ -180,6 +190,7 @@ CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
     "report": reports,
     "export": exports,
     "score": scores,
+    "sql": asks,
     "compare": compares,
     "methods": compares_methods,
 }

@@ -46,6 +46,17 @@ def folder(
 
 @pytest.fixture(scope="module")
 def answers(folder: Path) -> dict[str, Any]:
+    """What docs/pandas.md answers."""
+    return answered("pandas.md", folder)
+
+
+@pytest.fixture(scope="module")
+def by_sql(folder: Path) -> dict[str, Any]:
+    """What docs/sql.md answers."""
+    return answered("sql.md", folder)
+
+
+def answered(page: str, folder: Path) -> dict[str, Any]:
     """The value of the last line of each block by the number of its question, and all names by theirs."""
     names: dict[str, Any] = {}
     found: dict[str, Any] = {}
@@ -53,7 +64,7 @@ def answers(folder: Path) -> dict[str, Any]:
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for title, block in re.findall(
-            r"^#+ (.*?)$|^```python\n(.*?)^```$", (DOCS / "pandas.md").read_text(), re.MULTILINE | re.DOTALL
+            r"^#+ (.*?)$|^```python\n(.*?)^```$", (DOCS / page).read_text(), re.MULTILINE | re.DOTALL
         ):
             if title:
                 heading = title.partition(".")[0]
@@ -62,8 +73,8 @@ def answers(folder: Path) -> dict[str, Any]:
             if not isinstance(last, ast.Expr):
                 *lines, last = ast.parse(f"{block}None").body
             assert isinstance(last, ast.Expr)
-            exec(compile(ast.Module(lines, []), "pandas.md", "exec"), names)
-            found[heading] = eval(compile(ast.Expression(last.value), "pandas.md", "eval"), names)
+            exec(compile(ast.Module(lines, []), page, "exec"), names)
+            found[heading] = eval(compile(ast.Expression(last.value), page, "eval"), names)
     return names | found
 
 
@@ -176,6 +187,30 @@ def test_a_new_image_has_the_score_of_the_run(answers: dict[str, Any], folder: P
     assert answers["scored"].score_map == row["score_map"]
     assert answers["scored"].score_embedding == row["score_embedding"]
     assert answers["scored"].verdict in ("anomalous", "normal")
+
+
+def test_sql_has_the_same_answers_as_pandas(answers: dict[str, Any], by_sql: dict[str, Any]) -> None:
+    for number in ("1", "2"):
+        assert by_sql[number].to_pylist() == answers[number].to_dict("records")
+    three = {row["image_id"]: row["now"] for row in by_sql["3"].to_pylist()}
+    assert three == answers["3"].to_dict()
+    assert by_sql["4"]["image_id"].to_pylist() == answers["4"].tolist()
+    counts = {row["neighbor_id"]: row["count"] for row in by_sql["5"].to_pylist()}
+    assert list(counts.values()) == answers["5"].tolist()  # which of those that tie is left open
+    pivoted = {(row["category"], row["k_gallery"]): row["value"] for row in by_sql["6"].to_pylist()}
+    assert pivoted == answers["6"].stack().to_dict()
+    steps = {row.pop("step"): row for row in by_sql["7"].to_pylist()}
+    expected = answers["7"].to_dict("index")
+    assert {step: row["peak_memory_mib"] for step, row in steps.items()} == {
+        step: row["peak_memory_mib"] for step, row in expected.items()
+    }
+    for step, row in steps.items():
+        assert row["seconds"] == pytest.approx(expected[step]["seconds"])
+    assert by_sql["image_id"] == answers["image_id"]
+    assert np.array_equal(by_sql["8"], answers["8"])
+    assert by_sql["9"] == answers["9"]
+    assert by_sql["files"].to_pylist() == answers["files"].to_dict("records")
+    assert by_sql["10"].to_pylist() == answers["10"].to_dict("records") == []
 
 
 def test_columns_have_the_types_that_the_page_says(folder: Path) -> None:

@@ -19,7 +19,7 @@ _HEADINGS = {  # commands by heading and module
     ("Datasets", "datasets"): ("inspect", "datasets", "add"),
     ("Experiments", "experiments"): ("sweep", "reproduce", "methods"),
     ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
-    ("What the store holds", "results"): ("results", "report", "export", "repair"),
+    ("What the store holds", "results"): ("results", "sql", "report", "export", "repair"),
     ("New images and networks", "images"): ("score", "backbones"),
 }
 COMMANDS = tuple(chain.from_iterable(_HEADINGS.values()))

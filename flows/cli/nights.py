@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from flows.cli.computing import Workers
 from flows.cli.options import (
@@ -168,11 +169,18 @@ def serve(
     cron: Annotated[
         str, Parameter(help="When nightly runs, in UTC: minute, hour, day, month, weekday.")
     ] = "0 2 * * *",
+    watch_every: Annotated[
+        int | None,
+        Parameter(
+            validator=Number(gte=1),
+            help="Minutes between looks for changed images, which are reprocessed. Default: none.",
+        ),
+    ] = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
     store: StoreOption = DEFAULT_STORE,
     port: Annotated[int, Parameter(help="Of the Prefect server that is started on loopback.")] = 4200,
 ) -> None:
-    """Run nightly by its schedule on this machine, until interrupted.
+    """Run nightly by its schedule on this machine, and look for changed images, until interrupted.
 
     Starts a Prefect server; with PREFECT_API_URL set, that one is used.
     """
@@ -187,4 +195,4 @@ def serve(
             os.environ["PREFECT_API_URL"] = stack.enter_context(local_server(port))
         from flows.serve import serve as serve_flows
 
-        serve_flows(cron, registry, store)
+        serve_flows(cron, registry, store, watch_every)

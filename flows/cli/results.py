@@ -32,6 +32,20 @@ def results(
     print_rows(rows if method is None else _of_method(rows, method, table), table, format)
 
 
+def sql(
+    query: Annotated[str, Parameter(help="As 'select * from categories where run = latest()'.")],
+    /,
+    *,
+    format: FormatOption = "table",
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Answer a query over the tables of all finished runs, by DuckDB; docs/sql.md asks ten."""
+    from flows.cli.screen.tables import print_rows
+    from storage.results.sql import answer
+
+    print_rows(answer(store, query).to_pylist(), "sql", format)
+
+
 def _of_method(rows: Sequence[Mapping[str, Any]], method: str, table: str) -> list[Mapping[str, Any]]:
     """The rows that a method has a part in."""
     from storage.errors import StoreError

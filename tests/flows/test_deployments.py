@@ -41,6 +41,9 @@ def test_the_set_up_deploys_every_flow_and_may_be_run_again(team: Team) -> None:
     assert nightly["concurrency_options"]["collision_strategy"] == "ENQUEUE"
     store = str(team.folder / "store")
     assert nightly["parameters"] == {"registry": "deployments/datasets.toml", "store": store}
+    watch = team.deployment("watch/watch")
+    assert [(each["schedule"]["interval"], each["active"]) for each in watch["schedules"]] == [(900, False)]
+    assert watch["concurrency_options"]["collision_strategy"] == "CANCEL_NEW"
     reprocess, evaluate = team.deployment("reprocess/reprocess"), team.deployment("evaluate/evaluate")
     assert not reprocess["schedules"]
     assert not evaluate["schedules"]

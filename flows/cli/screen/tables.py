@@ -191,12 +191,15 @@ def rendered(
     *,
     decimals: int = 4,
 ) -> Table:
-    """Rows as a table of the main columns; notes where there are any, methods and axes where they differ."""
-    columns = _COLUMNS[name]
+    """Rows as a table of the main columns; notes where there are any, methods and axes where they differ.
+
+    Of an unknown name all columns are shown, as they are called.
+    """
+    columns = _COLUMNS.get(name) or {column: column for column in (rows[0] if rows else ())}
     shown = [
         column
         for column in columns
-        if (not _is_note(column) or any(row.get(column) for row in rows))
+        if (not _is_note(column) or name not in _COLUMNS or any(row.get(column) for row in rows))
         and (column not in _DIFFERING.get(name, ()) or len({row.get(column) for row in rows}) > 1)
     ]
     table = Table(show_footer=footer is not None)
