@@ -8,11 +8,13 @@ from os import PathLike
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import StoreError
+from storage.results.index import ACCEPTED, INDEXED, Index
 from storage.results.reader import Results
-from storage.results.runs import INTERRUPTED, published_runs, read_tables
-from storage.results.schemas import TABLES
+from storage.results.runs import read_tables
+from storage.results.schemas import INTERRUPTED, TABLES
 from storage.store.store import DEFAULT_STORE, Store
 
 _SETTINGS = {  # no file, no extension, no variable of Python: a query sees the tables alone
@@ -42,10 +44,11 @@ def answer(
     except ImportError:
         raise StoreError("SQL needs DuckDB: pip install 'spade-anomaly[sql]'") from None
     opened = Store.open(store)
+    index = Index(opened)
     with duckdb.connect() as connection:
         try:
             for name in TABLES.keys() & set(re.findall(r"\w+", query.lower())):
-                connection.register(name, _table(opened, name))
+                connection.register(name, _table(opened, index, name))
             if LATEST in query:
                 latest = Results(store).resolve("latest").replace("'", "''")
                 connection.execute(f"create macro latest() as '{latest}'")
@@ -60,25 +63,30 @@ def answer(
     return found
 
 
-def _table(store: Store, name: str) -> pa.Table:
-    """A table of all runs; an interrupted one has a record, and no other."""
-    runs = published_runs(store)
-    if not runs:
+def _table(store: Store, index: Index, name: str) -> pa.Table:
+    """A table of all runs, oldest first; an interrupted one has a record, and no other."""
+    records = index.runs()
+    if not len(records):
         raise StoreError(f"the store {store.root} has no finished run yet: start one with `spade evaluate`")
-    records = dict(zip(runs, read_tables(store, [store.run_table(run, "run") for run in runs]), strict=True))
-    runs.sort(key=lambda run: (records[run]["finished"][0].value, run))
-    whole = [run for run in runs if records[run]["status"][0].as_py() != INTERRUPTED]
+    runs = records["run"].to_pylist()
+    whole = [
+        run for run, status in zip(runs, records["status"].to_pylist(), strict=True) if status != INTERRUPTED
+    ]
     if name == "runs":
-        tables = {run: records[run] for run in runs}
-    elif name == "reproduction":
-        paths = store.reproductions()
-        tables = dict(zip((path.stem for path in paths), read_tables(store, paths), strict=True))
+        found = [records.drop_columns([ACCEPTED])]
+    elif name in INDEXED:
+        rows = index.rows(name, None)
+        order = dict(zip(runs, range(len(runs)), strict=True))
+        places = pa.array([order[run] for run in rows["run"].to_pylist()], pa.int64())
+        found = [rows.take(pc.sort_indices(pa.table({"place": places}), [("place", "ascending")]))]
     else:
         paths = [store.run_table(run, name) for run in whole]
-        tables = dict(zip(whole, read_tables(store, paths), strict=True))
-    named = [
-        table.add_column(0, "run", pa.array([run] * table.num_rows, pa.string()))
-        for run, table in tables.items()
-    ]
+        if name == "reproduction":
+            paths = store.reproductions()
+            whole = [path.stem for path in paths]
+        found = [
+            table.add_column(0, "run", pa.array([run] * table.num_rows, pa.string()))
+            for run, table in zip(whole, read_tables(store, paths), strict=True)
+        ]
     empty = TABLES[name][0].empty_table().add_column(0, "run", pa.array([], pa.string()))
-    return pa.concat_tables(named or [empty], promote_options="default")
+    return pa.concat_tables([*found, empty], promote_options="default").select(empty.column_names)

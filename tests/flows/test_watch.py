@@ -9,7 +9,7 @@ from tiny import write_category
 
 from flows.registered import BadRunsError
 from flows.watch import watch
-from storage.datasets import scan
+from storage.datasets.dataset import read_content
 from storage.results.reader import Results
 from storage.store.lock import exclusive
 from storage.store.store import Store
@@ -41,10 +41,9 @@ def test_what_changed_is_reprocessed_and_nothing_else(
 
     def reading(dataset: Any, name: str) -> bytes:
         read.append(name)
-        return content(dataset, name)
+        return read_content(dataset, name)
 
-    content = scan.read_content
-    monkeypatch.setattr(scan, "read_content", reading)
+    monkeypatch.setattr("storage.datasets.scan.read_content", reading)
     for path in tmp_path.rglob("*.png"):
         old(path)
     assert [run.dataset for run in watch(str(registry), str(store))] == ["one", "two"]
