@@ -16,6 +16,7 @@ from storage.results.reader import Results
 from storage.results.runs import read_tables
 from storage.results.schemas import INTERRUPTED, TABLES
 from storage.store.store import DEFAULT_STORE, Store
+from storage.store.tables import texts
 
 _SETTINGS = {  # no file, no extension, no variable of Python: a query sees the tables alone
     "enable_external_access": "false",
@@ -73,20 +74,19 @@ def _table(store: Store, index: Index, name: str) -> pa.Table:
         run for run, status in zip(runs, records["status"].to_pylist(), strict=True) if status != INTERRUPTED
     ]
     if name == "runs":
-        found = [records.drop_columns([ACCEPTED])]
+        found = [records.select([name for name in records.column_names if name != ACCEPTED])]
     elif name in INDEXED:
         rows = index.rows(name, None)
-        order = dict(zip(runs, range(len(runs)), strict=True))
-        places = pa.array([order[run] for run in rows["run"].to_pylist()], pa.int64())
-        found = [rows.take(pc.sort_indices(pa.table({"place": places}), [("place", "ascending")]))]
+        places = pc.index_in(rows["run"], value_set=records["run"].combine_chunks())
+        found = [rows.take(pc.sort_indices(places))]
     else:
         paths = [store.run_table(run, name) for run in whole]
         if name == "reproduction":
             paths = store.reproductions()
             whole = [path.stem for path in paths]
         found = [
-            table.add_column(0, "run", pa.array([run] * table.num_rows, pa.string()))
+            table.add_column(0, "run", texts([run] * table.num_rows))
             for run, table in zip(whole, read_tables(store, paths), strict=True)
         ]
-    empty = TABLES[name][0].empty_table().add_column(0, "run", pa.array([], pa.string()))
-    return pa.concat_tables([*found, empty], promote_options="default").select(empty.column_names)
+    empty = TABLES[name][0].empty_table().add_column(0, "run", texts([]))
+    return pa.concat_tables(found or [empty], promote_options="default")

@@ -24,7 +24,7 @@ PLAN = ["plan", "DATASET", "--backbone", "resnet18", "--weights", "WEIGHTS", "--
         (["--version"], set()),
         (["evaluate", "--help"], {"numpy"}),
         (["results"], READERS),
-        (["sql", "from runs"], READERS),
+        (["sql", "from runs"], READERS | {"pandas"}),
         (["inspect", "DATASET"], READERS),
         (["accept", "one"], READERS),
         (["compare", "one", "one"], STORES),
