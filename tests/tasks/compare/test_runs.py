@@ -118,10 +118,10 @@ class Night:
             | {"score_embedding": float(scores[0][number]), "score_map": float(scores[1][number])}
             for number in range(images)
         ]
-        columns = ("dataset", "category", "image_id", "sha256", "anomalous", "defect", "status")
+        columns = ("dataset", "category", "split", "image_id", "sha256", "anomalous", "defect", "status")
         test = [
             {column: row[column] for column in columns}
-            | {"split": "test", "mask_sha256": f"{mask} {row['sha256']}" if row["anomalous"] else None}
+            | {"mask_sha256": f"{mask} {row['sha256']}" if row["anomalous"] else None}
             for row in image
         ]
         good = [

@@ -13,6 +13,7 @@ from tiny import spade, write_category, write_image
 
 from storage.datasets.dataset import Dataset
 from storage.datasets.layouts.table import Table
+from storage.datasets.manifest import ImageFile
 from storage.results.reader import Results
 from storage.results.schemas import MISSES, OPERATING, OPERATING_CURVE, REGIONS
 from storage.store.tables import table_of
@@ -45,13 +46,15 @@ def test_alarms_misses_and_segmentation_are_those_of_a_plain_loop(part: Part) ->
     images = scoring.part.test_images
     maps = {image: scoring.scores.anomaly_map(image.key) for image in images}
     for rule, row in rows.items():
-        limit = conformal_threshold(held_out_scores(scoring, rule, 6), FPR)  # type: ignore[arg-type]
+        limit = conformal_threshold(held_out_scores(scoring, rule, 6), FPR)
         assert (row["threshold"], row["threshold_images"], row["fpr"]) == (limit, 6, FPR)
         assert row["threshold_source"] == "held-out training images"
         for image in images:
             record = scoring.scores.read(image.key)
-            values = {"embedding": record.score_embedding, "map": record.score_map}
-            value = maps[image].max() if rule == "pixel" else values[rule]
+            peak = float(maps[image].max())
+            values = {"embedding": record.score_embedding, "map": record.score_map, "pixel": peak}
+            value = values[rule]
+            assert value is not None
             assert found.images[image.image_id][f"flagged_{rule}"] == (value > limit)
         flagged = {image: found.images[image.image_id][f"flagged_{rule}"] for image in images}
         assert row["false_alarms"] == sum(flagged[image] for image in images if not image.anomalous)
@@ -115,7 +118,7 @@ def test_anomalous_images_never_move_a_threshold(part: Part, method: Method) -> 
 
     @settings(max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(st.sets(st.sampled_from(anomalous)), st.permutations(part.manifest.files))
-    def check(gone: set[str], files: list[object]) -> None:
+    def check(gone: set[str], files: list[ImageFile]) -> None:
         part.store.remove([part.store.held_out(scoring.key)])
         manifest = replace(part.manifest, files=tuple(files)).exclude(dict.fromkeys(gone, "gone"))
         other = FeatureScoring(Part(part.job, part.category, manifest, part.store), method)
