@@ -335,7 +335,12 @@ DRIFT = pa.schema(
         field("statistic", pa.float64(), "energy distance of the two (Székely and Rizzo 2013)"),
         field("p_value", pa.float64(), "share of permutations of the images with as much"),
         field("p_adjusted", pa.float64(), "it by Holm's method over the measures and categories of the run"),
-        label("verdict", "drifted: p_adjusted is at most 0.01; same; not comparable", nullable=False),
+        label(
+            "verdict",
+            "drifted: p_adjusted is at most 0.01, and the means, where there are any, differ by 5 % or more; "
+            "same; not comparable",
+            nullable=False,
+        ),
         field("reason", pa.string(), "why it is not comparable"),
     ]
 )

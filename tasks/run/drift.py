@@ -21,6 +21,7 @@ from tasks.step import step
 
 MEASURES = ("embedding", "distance", "brightness", "contrast", "size")
 LEVEL = 0.01  # of a night: how often it may be called drifted where nothing changed
+SMALLEST = 0.05  # change of a mean, as a share of it: the test sees less, where there are many images
 FEWEST = 6  # images of a side
 _MOST = 400  # images of a side: the first by SHA-256, which is as good as drawn
 _NEAREST = 5  # training images that a distance is the mean of
@@ -72,8 +73,15 @@ def drift_verdicts(rows: Sequence[Row]) -> list[Row]:
             found.append(row | {"verdict": "not comparable"})
             continue
         value = next(adjusted)
-        found.append(row | {"p_adjusted": value, "verdict": "drifted" if value <= LEVEL else "same"})
+        drifted = value <= LEVEL and _matters(row)
+        found.append(row | {"p_adjusted": value, "verdict": "drifted" if drifted else "same"})
     return found
+
+
+def _matters(row: Row) -> bool:
+    """Whether the means, of a measure that has any, differ by enough to be worth a warning."""
+    before, now = row.get("train_mean"), row.get("test_mean")
+    return before is None or now is None or abs(now - before) >= SMALLEST * abs(before)
 
 
 def _first(images: Sequence[ImageFile]) -> list[ImageFile]:

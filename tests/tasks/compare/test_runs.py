@@ -112,8 +112,8 @@ class Night:
         method = about | {"method": "spade"}
         image = [
             method
-            | {"image_id": files[number], "sha256": keys[number], "split": "test"}
-            | {"anomalous": bool(anomalous[number])}
+            | {"image_id": files[number], "sha256": keys[number], "anomalous": bool(anomalous[number])}
+            | {"split": "test"}
             | {"defect": "cut" if anomalous[number] else "good", "status": "ok"}
             | {"score_embedding": float(scores[0][number]), "score_map": float(scores[1][number])}
             for number in range(images)

@@ -57,6 +57,11 @@ def test_p_values_are_corrected_for_all_that_is_compared() -> None:
     assert [row["verdict"] for row in found] == ["drifted", "same", "drifted", "not comparable"]
 
 
+def test_a_change_that_is_sure_and_small_is_none() -> None:
+    rows = [{"p_value": 0.0001, "train_mean": 0.54, "test_mean": mean} for mean in (0.545, 0.57, 0.51)]
+    assert [row["verdict"] for row in drift_verdicts(rows)] == ["same", "drifted", "drifted"]
+
+
 def test_too_few_normal_images_are_not_comparable(part: Part) -> None:
     rows, stage = measure_drift.fn(part)
     found = table_of(drift_verdicts(rows), DRIFT).to_pylist()
