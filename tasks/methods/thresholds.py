@@ -55,13 +55,13 @@ class Threshold:
 def threshold(scoring: Scoring, rule: Rule, rate: float) -> Threshold:
     """The threshold of a score at a false-positive rate: a higher score counts as anomalous.
 
-    Where the dataset has normal images to validate, the threshold is the conformal quantile of their scores,
-    and holds strictly. Elsewhere training images are held out and scored as if the method had not seen them,
-    and it is the quantile of these. Test images take no part. Where the nearest training images alone
-    matter, each image is compared with all others, which for rule "embedding" costs little and is done for
-    all. Otherwise a map or a fit is computed for it: the first images by SHA-256, which is as good as
-    drawn, are held out, as many as the rate needs and at least `SAMPLE`. All scores are kept in the store:
-    another rate computes those that it lacks. Rule "pixel" is the highest value of a map.
+    Where the dataset has normal images to validate, as many as the rate needs, the threshold is the conformal
+    quantile of their scores, and holds strictly. Elsewhere training images are held out and scored as if the
+    method had not seen them, and it is the quantile of these. Test images take no part. Where the nearest
+    training images alone matter, each image is compared with all others, which for rule "embedding" costs
+    little and is done for all. Otherwise a map or a fit is computed for it: the first images by SHA-256,
+    which is as good as drawn, are held out, as many as the rate needs and at least `SAMPLE`. All scores are
+    kept in the store: another rate computes those that it lacks. Rule "pixel" is the highest value of a map.
 
     Assumption: new normal images come from where the training images came from, in no order that matters
     (exchangeable). That held-out images have fewer images to be compared with makes their scores a little
@@ -79,16 +79,15 @@ def threshold(scoring: Scoring, rule: Rule, rate: float) -> Threshold:
             "use embedding"
         )
     part = scoring.part
-    source, there = (
-        (VALIDATION, len(part.validation)) if part.validation else (HELD_OUT, len(set(part.train)))
-    )
+    needed = max(images_needed(rate), 2)
+    source, there = HELD_OUT, len(set(part.train))
+    if len(part.validation) >= needed:
+        source, there = VALIDATION, len(part.validation)
     if (refusal := scoring.refusal()) is not None:
         return Threshold(rule, rate, None, there, refusal, source)
-    needed = images_needed(rate)
-    if needed > there or there < 2:
+    if needed > there:
         reason = (
-            f"a false-positive rate of {rate:g} needs {max(needed, 2)} normal images, and "
-            f"{part.category} has {there}"
+            f"a false-positive rate of {rate:g} needs {needed} normal images, and {part.category} has {there}"
         )
         if there > 1:
             reason += (

@@ -182,6 +182,8 @@ def test_images_to_validate_give_the_threshold_and_have_no_part_in_metrics(
         assert row["threshold"] == conformal_threshold([each[column] for each in seen], FPR)
         assert (row["normal"], row["anomalous"]) == (2, 3)
     scorer = Scorer(store, "one", method=methods[0])
+    few = Scorer(store, "one", method="dn2", fpr=0.16).threshold("embedding")
+    assert (few.source, few.value) == ("held-out training images", None)  # 6 are needed, and 5 and 4 there
     limits = {row["rule"]: row["threshold"] for row in results.rows("operating", "one", methods[0])}
     assert {rule: scorer.threshold(rule).value for rule in RULES} == limits
     evaluate(validated, store, settings(fpr=FPR), run_id="two", methods=methods)
