@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from storage.errors import DatasetError, StoreError
 from tasks.core.errors import ConfigurationError
@@ -12,7 +13,9 @@ from tasks.methods.by_name import groups, score, scoring_of
 from tasks.methods.index import index
 from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER
+from tasks.run.drift import measure_drift
 from tasks.run.extract import extract
+from tasks.run.operating import Operation, operate
 from tasks.run.summarize import failure, summarize
 
 
@@ -24,6 +27,8 @@ def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
     """
     try:
         part, stages = _with_features(jobs[0].part(category))
+        drift, stage = measure_drift(part)
+        stages.append(stage)
     except Exception as error:
         reason = _reason(error, category)
         parts = [job.part(category) for job in jobs]
@@ -37,7 +42,7 @@ def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
     outcomes = []
     for number, of_part in enumerate(by_part):
         shared = stages if number == 0 else [replace(stage, seconds=0.0, computed=0) for stage in stages]
-        outcomes.append(_summarized(category, of_part, shared, done, failed))
+        outcomes.append(_summarized(category, of_part, shared, done, failed, drift))
     return outcomes
 
 
@@ -71,25 +76,33 @@ def _summarized(
     stages: Sequence[Stage],
     done: dict[Scoring, list[Stage]],
     failed: dict[Scoring, str],
+    drift: list[dict[str, Any]],
 ) -> Outcome:
     """The rows of a category in one run."""
     rows, stages, reasons = [], list(stages), []
-    images: dict[tuple[str, str], dict[str, float | None]] = {}
+    images: dict[tuple[str, str], dict[str, Any]] = {}
+    tables = {"drift": drift}
     for scoring in scorings:
         reason = failed.get(scoring)
         if reason is None:
             stages += done[scoring]
             try:
-                row, of_images, stage = summarize(scoring)
+                row, of_images, summarized = summarize(scoring)
+                named = scoring.part.job.configuration.fpr > 0
+                operation, operated = operate(scoring) if named else (Operation(), None)
                 rows.append(row)
-                images |= {(scoring.method.label, name): values for name, values in of_images.items()}
-                stages.append(stage)
+                stages += filter(None, (summarized, operated))
+                for found in (of_images, operation.images):
+                    for name, values in found.items():
+                        images.setdefault((scoring.method.label, name), {}).update(values)
+                for name, found_rows in operation.tables.items():
+                    tables.setdefault(name, []).extend(found_rows)
                 continue
             except Exception as error:
                 reason = _reason(error, category)
         rows.append(failure(scoring.part, scoring.method, reason))
         reasons.append(reason)
-    return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages, images)
+    return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages, images, tables)
 
 
 def _reason(error: Exception, category: str) -> str:

@@ -30,7 +30,7 @@ WhenBusy = Literal["leave", "wait"]
 
 
 class BadNightError(BadRunsError):
-    """Something failed or got worse."""
+    """Something failed, got worse, or drifted where that is bad."""
 
 
 @flow(name=NAME)
@@ -47,17 +47,19 @@ def nightly(
     when_busy: WhenBusy = "leave",
     tolerance: float | None = None,
     verify: bool = False,
+    drift_fails: bool = False,
 ) -> list[RegisteredRun]:
     """Evaluate what is registered, or only the datasets named, and compare it with the last good night.
 
     What the store has is not computed again, so a night that was interrupted costs the next one nothing.
     One nightly at a time works on a store; another leaves at once with an empty list, or waits. What counts
-    as worse is said by the registry's gate; a `tolerance` replaces those that stand there. To `verify` is to
-    read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how the
-    night ended.
+    as worse is said by the registry's gate; a `tolerance` replaces those that stand there. Normal test images
+    that drifted from the training images are warned of, and with `drift_fails` the night is bad. To `verify`
+    is to read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how
+    the night ended.
 
     Raises:
-        BadNightError: an entry failed, in whole or in part, or a metric got worse.
+        BadNightError: an entry failed, in whole or in part, a metric got worse, or images drifted.
     """
     if when_busy not in ("leave", "wait"):
         raise ConfigurationError(f"when-busy is {when_busy!r}: it is leave or wait")
@@ -80,7 +82,9 @@ def nightly(
                             "run %s was interrupted: what it finished is used, the rest is done now", run
                         )
                     tell(known.notify, NAME, store, interrupted=interrupted)
-                entries.extend(evaluate_registered(evaluate, known, datasets, store, NAME))
+                entries.extend(
+                    evaluate_registered(evaluate, known, datasets, store, NAME, drift_fails=drift_fails)
+                )
                 merge_records(opened, [entry.run for entry in entries if entry.run is not None])
         except BusyError as error:
             LOGGER.warning("%s; this one leaves", error)
@@ -97,10 +101,12 @@ def markdown(entries: Sequence[RegisteredRun]) -> str:
     lines = [
         f"# {good} of {len(entries)} good",
         "",
-        "| dataset | configuration | status | against the last good run | run | reason |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| dataset | configuration | status | against the last good run | drifted | run | reason |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for entry in entries:
-        cells = (entry.dataset, entry.configuration, entry.status, entry.verdicts, entry.run, entry.reason)
+        drifted = f"{entry.drifted} ways" if entry.drifted else ""
+        told = (entry.status, entry.verdicts, drifted, entry.run, entry.reason)
+        cells = (entry.dataset, entry.configuration, *told)
         lines.append(f"| {' | '.join(escaped(cell or '') for cell in cells)} |")
     return "\n".join(lines) + "\n"

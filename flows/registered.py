@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -30,6 +30,8 @@ class RegisteredRun:
         status: "complete", "partial" or "failed".
         worse: metrics of categories that got worse than in the last good run.
         verdicts: how many of them have each verdict.
+        drifted: in how many ways normal test images are not like the training images.
+        drift_fails: whether that is bad.
         reason: what went wrong, None if nothing did.
     """
 
@@ -40,17 +42,20 @@ class RegisteredRun:
     worse: int = 0
     verdicts: str = ""
     reason: str | None = None
+    drifted: int = 0
+    drift_fails: bool = False
 
     @property
     def is_good(self) -> bool:
-        """Whether all of it was evaluated, and nothing got worse."""
-        return self.status == "complete" and not self.worse
+        """Whether all of it was evaluated, and nothing got worse, nor drifted where that is bad."""
+        return self.status == "complete" and not self.worse and not (self.drifted and self.drift_fails)
 
     @property
     def complaint(self) -> str:
         """What is not good about it."""
         worse = f"{self.worse} metrics got worse" if self.worse else None
-        reasons = [reason for reason in (self.reason, worse) if reason]
+        drifted = f"images drifted in {self.drifted} ways" if self.drifted and self.drift_fails else None
+        reasons = [reason for reason in (self.reason, worse, drifted) if reason]
         return f"{self.dataset} {self.configuration}: {', '.join(reasons)}"
 
 
@@ -77,7 +82,13 @@ def evaluation(
 
 
 def evaluate_registered(
-    evaluate: Callable[..., str], registry: Registry, datasets: Sequence[str], store: str, prefix: str
+    evaluate: Callable[..., str],
+    registry: Registry,
+    datasets: Sequence[str],
+    store: str,
+    prefix: str,
+    *,
+    drift_fails: bool = False,
 ) -> Iterator[RegisteredRun]:
     """Evaluate the datasets, or all, with each of their configurations, as runs of that prefix.
 
@@ -115,12 +126,14 @@ def evaluate_registered(
             except Exception as error:  # the next entry may be whole
                 LOGGER.exception("%s, %s failed", name, title)
                 reason = str(error) or type(error).__name__
-            yield _entry(store, name, title, run, reason)
+            yield replace(_entry(store, name, title, run, reason), drift_fails=drift_fails)
 
 
 def _entry(store: str, name: str, title: str, run: str | None, reason: str | None) -> RegisteredRun:
     if run is None:
         return RegisteredRun(name, title, None, "failed", reason=reason)
-    rows = Results(store).rows("comparisons", run)
+    results = Results(store)
+    rows = results.rows("comparisons", run)
     worse = sum(row["verdict"] == "worse" for row in rows)
-    return RegisteredRun(name, title, run, "partial" if reason else "complete", worse, counts(rows), reason)
+    status, drifted = "partial" if reason else "complete", results.rows("run", run)[0]["drifted"]
+    return RegisteredRun(name, title, run, status, worse, counts(rows), reason, drifted)

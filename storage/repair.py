@@ -27,16 +27,16 @@ class Finding:
 def examine(store: Store) -> list[Finding]:
     """Read all that the store holds, and report what is damaged or was left by an interrupted writer."""
     findings = []
-    for kind in (store.features(), store.scores()):
-        for group in store.entries(kind):
-            segments = Segments(store, group)
-            for name, reason in segments.damaged():
-                what = f"segment {group / 'segments' / name}"
-                findings.append(Finding(what, reason, partial(segments.drop, [name])))
-            for name in segments.unrecorded():
-                path = group / "segments" / name
-                drop = partial(store.remove, [path])
-                findings.append(Finding(f"segment {path}", "it was never finished", drop))
+    groups = [*store.entries(store.features()), *store.entries(store.scores()), store.looks()]
+    for group in groups:
+        segments = Segments(store, group)
+        for name, reason in segments.damaged():
+            what = f"segment {group / 'segments' / name}"
+            findings.append(Finding(what, reason, partial(segments.drop, [name])))
+        for name in segments.unrecorded():
+            path = group / "segments" / name
+            drop = partial(store.remove, [path])
+            findings.append(Finding(f"segment {path}", "it was never finished", drop))
     sealed = {"index": store.indices(), "state": store.states()}
     for what, paths in sealed.items():
         for path in paths:

@@ -11,11 +11,11 @@ from storage.store.store import Store
 
 
 def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
-    """Merge the many small records of the features and scores that runs use; the groups where that was done.
+    """Merge the many small records that runs use, of looks, features and scores; the groups where it was done.
 
     Others may append and read meanwhile. A group that is damaged is left to `spade repair`.
     """
-    results, groups = Results(store.root), set()
+    results, groups = Results(store.root), {store.looks()}
     for run in runs:
         groups |= {store.features(row["feature_key"]) for row in results.rows("run", run)}
         keys = {row["score_key"] for row in results.rows("categories", run)} - {None}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache, partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from storage.computed.features import Features
 from storage.datasets.dataset import Dataset
@@ -141,8 +141,17 @@ class Part:
         return [image.key for image in self.manifest.train()]
 
     @cached_property
-    def test(self) -> list[str]:
-        """Keys of the usable test images, those without a label among them, each once."""
+    def validation(self) -> list[str]:
+        """Keys of the usable normal images that are neither trained with nor tested, each once, sorted.
+
+        What is also a training image was seen, and is left out.
+        """
+        images = self.manifest.validation()
+        return sorted({image.key for image in images if not image.anomalous} - set(self.train))
+
+    @cached_property
+    def scored(self) -> list[str]:
+        """Keys of all usable images to score, each once: to test, to validate, and without a label."""
         return list(dict.fromkeys(image.key for image in self.manifest.scored()))
 
     @cached_property
@@ -216,11 +225,13 @@ class Outcome:
         rows: of the categories table, one a method.
         reason: why a method failed, if any did.
         stages: what it took.
-        images: metrics of each test image, by the method's label and the image's id.
+        images: what is said of each image beside its scores, by the method's label and the image's id.
+        tables: rows of the tables that not every run has, by the table's name.
     """
 
     category: str
     rows: list[dict[str, object]]
     reason: str | None = None
     stages: list[Stage] = field(default_factory=list)
-    images: dict[tuple[str, str], dict[str, float | None]] = field(default_factory=dict)
+    images: dict[tuple[str, str], dict[str, Any]] = field(default_factory=dict)
+    tables: dict[str, list[dict[str, Any]]] = field(default_factory=dict)

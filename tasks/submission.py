@@ -21,8 +21,8 @@ from storage.results.reader import Results
 from storage.store.store import DEFAULT_STORE
 from tasks.core.errors import ConfigurationError
 from tasks.core.pictures.restore import restore
+from tasks.methods.thresholds import threshold
 from tasks.new_images.finished import Finished
-from tasks.new_images.thresholds import threshold
 from tasks.progress import report
 from tasks.run.tables import configuration_of
 
@@ -61,7 +61,7 @@ def export_submission(
 
     They are of the images without a label, at their size: the map (H, W) in float16, and 255 where it is
     above the threshold, else 0. That is the one at which a share `fpr` of normal images has a pixel above it
-    (`tasks/new_images/thresholds.py`). The maps of a category are multiplied by one power of 2, so that
+    (`tasks.methods.thresholds.py`). The maps of a category are multiplied by one power of 2, so that
     float16 holds them. Then every file is checked.
 
     Raises:

@@ -18,7 +18,7 @@ from tiny import write_category
 from flows.cli.app import COMMANDS
 from flows.evaluate import evaluate
 from storage.results import Results
-from storage.results.schemas import TABLES
+from storage.results.schemas import TABLES, THRESHOLD_RULES
 from tasks.core.config import EVALUATED_AREA, Configuration
 from tasks.core.methods.registry import METHODS, parse_method
 from tasks.core.methods.spade import Spade
@@ -59,7 +59,8 @@ def folder(
     write_category(folder / "data", "nut", train=5)
     write_category(folder / "data", "bolt", train=5, side=33, seed=3)
     for run in ("all", "again"):
-        evaluate(str(folder / "data"), str(folder / "store"), settings(), run_id=run, methods=LABELS)
+        configuration = settings(fpr=0.25)
+        evaluate(str(folder / "data"), str(folder / "store"), configuration, run_id=run, methods=LABELS)
     return folder
 
 
@@ -67,7 +68,7 @@ def folder(
 def options(folder: Path, resnet18_weights: Path) -> list[object]:
     """What the command line needs to mean the same run."""
     settings = ["--backbone", "resnet18", "--weights", resnet18_weights, "--metric-resolution", 64]
-    return [*settings, "--sigma", 1.0, "--dtype", "float32", "--store", folder / "store"]
+    return [*settings, "--fpr", 0.25, "--sigma", 1.0, "--dtype", "float32", "--store", folder / "store"]
 
 
 def at(folder: Path, *more: object) -> list[object]:
@@ -113,6 +114,14 @@ def shows_results(folder: Path, _options: list[object], label: str) -> None:
         if table in ("categories", "summary", "images"):
             assert label.replace('"', '\\"') in out
     results = Results(folder / "store")
+    points = {row["rule"]: row for row in results.rows("operating", "all", label)}
+    assert points.keys() == ({*THRESHOLD_RULES} if parse_method(label).has_map else {"embedding"})
+    for row in points.values():
+        if "rule='ranks'" in label:
+            assert "one image has no rank" in row["reason"]
+        else:
+            assert 0 <= row["false_alarm_rate_low"] <= row["false_alarm_rate"] <= row["false_alarm_rate_high"]
+            assert row["missed"] + row["anomalous"] > 0
     history = results.history("image_rocauc_embedding", method=label)
     assert set(history["run"]) >= {"all", "again"}
     rows = results.rows("images", "all", label)
@@ -147,6 +156,21 @@ def exports(folder: Path, _options: list[object], label: str) -> None:
         assert code == 2
         assert "no anomaly map by" in error
         assert len(error.splitlines()) == 1
+
+
+def exports_regions(folder: Path, _options: list[object], label: str) -> None:
+    for format, name in (("coco", "regions.json"), ("jsonl", "regions.jsonl")):
+        target = folder / "regions" / str(LABELS.index(label))
+        code, _, error = spade(
+            *("export", target), *at(folder, "--run", "all", "--method", label, "--format", format)
+        )
+        if not parse_method(label).has_map or "rule='ranks'" in label:
+            assert code == 2
+            assert "no anomaly map by" in error or "one image has no rank" in error
+            assert len(error.splitlines()) == 1
+        else:
+            assert code == 0, error
+            assert (target / name).stat().st_size > 10
 
 
 def scores(folder: Path, _options: list[object], label: str) -> None:
@@ -189,6 +213,7 @@ CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
     "results": shows_results,
     "report": reports,
     "export": exports,
+    "export --format": exports_regions,
     "score": scores,
     "sql": asks,
     "compare": compares,
@@ -202,7 +227,7 @@ ELSEWHERE = {  # commands that take no method, or run those above, with the test
 
 def test_every_method_preset_and_command_is_tried() -> None:
     assert {parse_method(label).name for label in LABELS} == METHODS.keys()
-    assert CROSSED.keys() | ELSEWHERE == set(COMMANDS)
+    assert {name.split()[0] for name in CROSSED} | ELSEWHERE == set(COMMANDS)
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -139,7 +139,7 @@ def test_a_metric_is_shown_for_each_k(answers: dict[str, Any], folder: Path) -> 
 
 def test_each_step_has_time_and_memory(answers: dict[str, Any], folder: Path) -> None:
     found = answers["7"]
-    assert set(found.index) == {"ingest", "extract", "index", "score", "summarize"}
+    assert set(found.index) == {"ingest", "extract", "index", "drift", "score", "summarize"}
     assert (found["seconds"] >= 0).all()
     peak = Results(folder / "spade-store").rows("runs")[-1]["peak_memory_mib"]
     assert found["peak_memory_mib"].between(50, peak).all()

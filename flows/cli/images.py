@@ -20,7 +20,12 @@ def score(
         Parameter(help="Whose normal images to compare with; needed where the run has several."),
     ] = None,
     method: MethodOption = None,
-    fpr: Annotated[float, Parameter(help="False-positive rate of the threshold, on normal images.")] = 0.01,
+    fpr: Annotated[
+        float | None,
+        Parameter(
+            help="False-positive rate of the threshold, on normal images. Default: the run's, or 0.01."
+        ),
+    ] = None,
     rule: Annotated[str, Parameter(help="embedding or map: the score that gives the verdict.")] = "embedding",
     output: Annotated[
         str | None, Parameter(help="Folder for a heat map and a mask of each image, at its size.")

@@ -44,6 +44,9 @@ def nightly(
         Parameter(help="Of each metric of the registry's [gate], in place of what stands there."),
     ] = None,
     verify: Verify = False,
+    drift_fails: Annotated[
+        bool, Parameter(help="Exit code 1 also if normal test images are not like the training images.")
+    ] = False,
     workers: Workers = Workers(),  # noqa: B008 (frozen)
     verbose: Verbose = False,
 ) -> int:
@@ -66,6 +69,7 @@ def nightly(
         when_busy=when_busy,
         tolerance=tolerance,
         verify=verify,
+        drift_fails=drift_fails,
         verbose=verbose,
         **asdict(workers),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -89,7 +89,7 @@ def report(
 
 
 def export(
-    folder: Annotated[str, Parameter(help="Where the pictures go.")],
+    folder: Annotated[str, Parameter(help="Where the files go.")],
     /,
     *,
     run: Run = "latest",
@@ -99,14 +99,18 @@ def export(
         Parameter(help="Of the run, as its tables name it. Default: its first that has maps."),
     ] = None,
     format: Annotated[
-        str, Parameter(help="tiff or png; or mvtec_ad_2: what that benchmark takes of the unlabelled images.")
+        Literal["tiff", "png", "coco", "jsonl", "mvtec_ad_2"],
+        Parameter(
+            help="Anomaly maps as pictures, regions at the operating point as JSON, or what the benchmark of "
+            "MVTec AD 2 takes of the unlabelled images."
+        ),
     ] = "tiff",
     fpr: Annotated[
         float, Parameter(help="Of mvtec_ad_2: share of normal images with a pixel above the threshold.")
     ] = 0.01,
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Write anomaly maps as 16-bit pictures at the size of their images, all on one scale.
+    """Write anomaly maps as 16-bit pictures on one scale, or regions above the threshold as COCO or JSON.
 
     Or a submission to the benchmark of MVTec AD 2: of its unlabelled images, checked.
     """
@@ -115,20 +119,17 @@ def export(
     with progress_display(enabled=True):
         with importing():
             from tasks.export import export_maps
-            from tasks.submission import FORMAT, export_submission
+            from tasks.export_regions import export_regions
+            from tasks.submission import export_submission
 
-        if format == FORMAT:
+        if format == "mvtec_ad_2":
             submission = export_submission(store, run, folder, category=category, method=method, fpr=fpr)
             lines = submission.lines()
+        elif format == "coco" or format == "jsonl":
+            written = export_regions(store, run, folder, category=category, method=method, format=format)
+            lines = [f"regions: {written}"]
         else:
-            sidecar = export_maps(
-                store,
-                run,
-                folder,
-                category=category,
-                method=method,
-                format=format,  # type: ignore[arg-type]  # checked there
-            )
+            sidecar = export_maps(store, run, folder, category=category, method=method, format=format)
             lines = [f"scale and files: {sidecar}"]
     print("\n".join(lines))
 

@@ -14,6 +14,7 @@ from storage.store.tables import read_table, table_of
 
 OK = "ok"
 SET_ASIDE = "set aside"
+SCORED_SPLITS = ("test", "validation", "unlabelled")
 
 
 @dataclass(frozen=True)
@@ -125,13 +126,17 @@ class Manifest:
         """Usable images to score of which nobody says what they are, by image_id."""
         return [image for image in self.files if image.split == "unlabelled" and image.status == OK]
 
-    def scored(self) -> list[ImageFile]:
+    def tested(self) -> list[ImageFile]:
         """Usable test images, those without a label last."""
         return [*self.test(), *self.unlabelled()]
 
+    def scored(self) -> list[ImageFile]:
+        """Usable images to score: to test, and to validate."""
+        return [*self.tested(), *self.validation()]
+
     def used(self) -> list[ImageFile]:
-        """Usable images of every split: those that have features."""
-        return [*self.train(), *self.validation(), *self.scored()]
+        """All usable images: those to train with, and those to score."""
+        return [*self.train(), *self.scored()]
 
     def excluded(self) -> list[ImageFile]:
         """What is set aside."""
@@ -162,7 +167,7 @@ class Manifest:
                 f"no usable training image: put normal images into {name}/train/good, "
                 "or where the dataset's layout looks for them"
             )
-        if not self.scored():
+        if not self.tested():
             raise DatasetError(
                 f"no usable test image: put some into {name}/test/good and {name}/test/DEFECT, "
                 "or where the dataset's layout looks for them"

@@ -76,6 +76,22 @@ class Results:
         """One row a category, method and kind of defect: how well it is found."""
         return self._frame("kinds", run)
 
+    def operating(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method and score: the operating point, false alarms and misses."""
+        return self._frame("operating", run)
+
+    def misses(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method, score and kind of defect: what the operating point misses."""
+        return self._frame("misses", run)
+
+    def operating_curve(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method, score and rate: what another operating point would cost."""
+        return self._frame("operating_curve", run)
+
+    def regions(self, run: str = "latest") -> pd.DataFrame:
+        """One row a region of an image above the pixel threshold of the operating point."""
+        return self._frame("regions", run)
+
     def neighbors(self, run: str = "latest") -> pd.DataFrame:
         """One row a test image and rank: the training image and its squared distance."""
         return self._frame("neighbors", run)
@@ -95,6 +111,10 @@ class Results:
     def method_comparisons(self, run: str = "latest") -> pd.DataFrame:
         """One row a category, metric and pair of the run's methods: the difference, the verdict."""
         return self._frame("method_comparisons", run)
+
+    def drift(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category and measure: whether normal test images are like the training images."""
+        return self._frame("drift", run)
 
     def history(
         self,

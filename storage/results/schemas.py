@@ -19,6 +19,7 @@ def label(name: str, meaning: str, *, nullable: bool = True, **more: str) -> pa.
     return field(name, pa.string(), meaning, nullable=nullable, label="yes", **more)
 
 
+THRESHOLD_RULES = {"embedding": "score_embedding", "map": "score_map", "pixel": "peak"}
 _METHOD = label("method", "its name, with the settings that are not the published ones", nullable=False)
 MANIFEST = pa.schema(
     [
@@ -132,6 +133,11 @@ IMAGES = pa.schema(
         _METHOD,
         field("image_id", pa.string(), "path below the dataset's root", nullable=False),
         field("sha256", pa.string(), "of the file; null where it could not be read"),
+        label(
+            "split",
+            "test; validation: normal, and in no metric; unlabelled: in no metric",
+            nullable=False,
+        ),
         field("anomalous", pa.bool_(), "label; null where there is none"),
         label("defect", "kind of defect, good, or unlabelled", nullable=False),
         field("sample", pa.string(), "the piece that it is one of several views of"),
@@ -148,6 +154,15 @@ IMAGES = pa.schema(
         *(
             field(metric.name, pa.float64(), f"of this image, if it is anomalous: {metric.meaning}")
             for metric in BY_IMAGE
+        ),
+        field("peak", pa.float64(), "highest value of the anomaly map; null without an operating point"),
+        *(
+            field(
+                f"flagged_{rule}",
+                pa.bool_(),
+                f"{score} above the threshold of the operating point; null without one",
+            )
+            for rule, score in THRESHOLD_RULES.items()
         ),
         field("score_key", pa.string(), "digest of all that determines the scores"),
     ]
@@ -184,6 +199,149 @@ KINDS = pa.schema(
             field(each.name, pa.float64(), f"mean over these images of their {each.title}")
             for each in BY_IMAGE
         ),
+    ]
+)
+
+
+_RULE = label(
+    "rule",
+    "which score: "
+    + ", ".join(f"{rule}: {score}" for rule, score in THRESHOLD_RULES.items())
+    + ", the highest value of the map",
+    nullable=False,
+)
+
+
+def _share(count: str, rate: str, of: str) -> tuple[pa.Field, ...]:
+    """A count, its share, and the interval of it."""
+    return (
+        field(count, pa.int64(), of),
+        field(rate, pa.float64(), f"their share of {of.split(' ', 1)[0]} test images"),
+        field(f"{rate}_low", pa.float64(), "low end of its 95 % interval, Clopper and Pearson"),
+        field(f"{rate}_high", pa.float64(), "high end of it"),
+    )
+
+
+_SEGMENTATION = (
+    field(
+        "seg_f1",
+        pa.float64(),
+        "rule pixel: F1 of the pixels of all test images with a usable mask, those above the threshold "
+        "predicted anomalous",
+    ),
+    field(
+        "pixel_false_positive_rate",
+        pa.float64(),
+        "rule pixel: share of their normal pixels above the threshold",
+    ),
+)
+OPERATING = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        _METHOD,
+        _RULE,
+        field("fpr", pa.float64(), "false-positive rate that was named", nullable=False),
+        field(
+            "threshold",
+            pa.float64(),
+            "a score above it counts as anomalous: conformal quantile of scores of normal images; no test "
+            "image has a part in it",
+        ),
+        field("threshold_images", pa.int64(), "how many normal images it is from", nullable=False),
+        label("threshold_source", "validation, or held-out training images", nullable=False),
+        field("reason", pa.string(), "why there is no threshold"),
+        field("normal", pa.int64(), "normal test images", nullable=False),
+        field("anomalous", pa.int64(), "anomalous test images", nullable=False),
+        *_share("false_alarms", "false_alarm_rate", "normal test images above the threshold"),
+        *_share("missed", "miss_rate", "anomalous test images not above it"),
+        *_SEGMENTATION,
+    ]
+)
+
+MISSES = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        _METHOD,
+        _RULE,
+        label("defect", "kind of defect", nullable=False),
+        field("images", pa.int64(), "anomalous test images of this kind", nullable=False),
+        *_share("missed", "miss_rate", "these test images not above the threshold"),
+    ]
+)
+
+OPERATING_CURVE = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        _METHOD,
+        _RULE,
+        field("fpr", pa.float64(), "a false-positive rate that could be named", nullable=False),
+        field("threshold", pa.float64(), "the threshold that it would have, from the same normal images"),
+        field("false_alarm_rate", pa.float64(), "share of the normal test images above it"),
+        field("miss_rate", pa.float64(), "share of the anomalous test images not above it"),
+        *_SEGMENTATION,
+    ]
+)
+
+REGIONS = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        _METHOD,
+        field("image_id", pa.string(), "path below the dataset's root", nullable=False),
+        field("region", pa.int32(), "its number in the image, 1 has the highest peak", nullable=False),
+        label("defect", "what the image is labelled: kind of defect, good, or unlabelled", nullable=False),
+        *(
+            field(name, pa.int64(), f"{meaning}, pixels", nullable=False)
+            for name, meaning in (
+                ("left", "first column of its box"),
+                ("top", "first row of its box"),
+                ("width", "of its box"),
+                ("height", "of its box"),
+                ("area", "of the region itself"),
+                ("peak_x", "column of its highest score"),
+                ("peak_y", "row of its highest score"),
+                ("image_width", "of the image"),
+                ("image_height", "of the image"),
+            )
+        ),
+        field("x", pa.float64(), "mean column of its pixels", nullable=False),
+        field("y", pa.float64(), "mean row of its pixels", nullable=False),
+        field("peak", pa.float64(), "its highest score", nullable=False),
+        field("mean", pa.float64(), "its mean score", nullable=False),
+        field("threshold", pa.float64(), "that the scores exceed: of rule pixel", nullable=False),
+        field("true_share", pa.float64(), "share of its pixels in the true mask; null without one"),
+    ]
+)
+
+
+DRIFT = pa.schema(
+    [
+        label("dataset", "name of the dataset", nullable=False),
+        label("category", "name of the category", nullable=False),
+        label(
+            "measure",
+            "embedding; distance: mean squared distance of the embedding to the 5 nearest of one half of the "
+            "training images, of the other half and of test images; brightness and contrast: mean and "
+            "standard deviation of grey values, to 1; size: width and height",
+            nullable=False,
+        ),
+        field("train", pa.int64(), "training images compared, at most 400", nullable=False),
+        field("test", pa.int64(), "normal test images compared, at most 400", nullable=False),
+        field("train_mean", pa.float64(), "mean over the training images, of a measure that is a number"),
+        field("test_mean", pa.float64(), "mean over the normal test images"),
+        field("statistic", pa.float64(), "energy distance of the two (Székely and Rizzo 2013)"),
+        field("p_value", pa.float64(), "share of permutations of the images with as much"),
+        field("p_adjusted", pa.float64(), "it by Holm's method over the measures and categories of the run"),
+        label(
+            "verdict",
+            "drifted: p_adjusted is at most 0.01, and the means, where there are any, differ by 5 % or more; "
+            "same; not comparable",
+            nullable=False,
+        ),
+        field("reason", pa.string(), "why it is not comparable"),
     ]
 )
 
@@ -262,7 +420,7 @@ CHANGES = pa.schema(
 
 STAGES = pa.schema(
     [
-        label("step", "ingest, extract, index, fit, score or summarize", nullable=False),
+        label("step", "ingest, extract, index, drift, fit, score, summarize or operate", nullable=False),
         label("category", "null for a step of the whole dataset"),
         label("method", "null for a step that serves all methods"),
         field("score_key", pa.string(), "of the method's scores"),
@@ -301,6 +459,12 @@ RUN_FACTS = pa.schema(
             "worse",
             pa.int64(),
             "metrics that got worse than in the last good run",
+            nullable=False,
+        ),
+        field(
+            "drifted",
+            pa.int64(),
+            "in how many ways normal test images of its categories are not like the training images",
             nullable=False,
         ),
         field("images", pa.int64(), "images used", nullable=False),
@@ -356,12 +520,28 @@ REPRODUCTION = pa.schema(
     ]
 )
 
+OPTIONAL_TABLES = ("operating", "misses", "operating_curve", "regions")  # empty unless asked for
 TABLES = {
     "runs": (RUN_FACTS, "One row a run: what was computed, from what, with what. Every run's, oldest first."),
     "categories": (CATEGORIES, "One row a category and method: counts and every metric."),
     "summary": (SUMMARY, "One row a method and metric: its average over the categories."),
-    "images": (IMAGES, "One row a test image and method."),
+    "images": (IMAGES, "One row a scored image and method."),
     "kinds": (KINDS, "One row a category, method and kind of defect: how well it is found."),
+    "operating": (
+        OPERATING,
+        "One row a category, method and score: the operating point, at the false-positive rate `fpr`. "
+        "Without one it has no row, nor have the next three tables.",
+    ),
+    "misses": (MISSES, "One row a category, method, score and kind of defect: what is missed there."),
+    "operating_curve": (
+        OPERATING_CURVE,
+        "One row a category, method, score and false-positive rate: what another one would cost.",
+    ),
+    "regions": (
+        REGIONS,
+        "One row a region of a scored image above the pixel threshold of the operating point, by method; "
+        "positions in the image as it was read. Written by `spade export --format coco`, too.",
+    ),
     "neighbors": (NEIGHBORS, "One row a test image, method and rank: the training images nearest to it."),
     "comparisons": (
         COMPARISONS,
@@ -370,6 +550,10 @@ TABLES = {
     "method_comparisons": (
         METHOD_COMPARISONS,
         "One row a category, metric and pair of the run's methods: how they differ on the same images.",
+    ),
+    "drift": (
+        DRIFT,
+        "One row a category and measure: whether its normal test images are like its training images.",
     ),
     "changes": (
         CHANGES,

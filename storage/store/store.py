@@ -208,6 +208,10 @@ class Store(Files):
         """Metrics of the scores against one set of labels and masks, or with `suffix` "npz" their profile."""
         return self.root / "scores" / score_key / "metrics" / f"{labels}.{suffix}"
 
+    def looks(self) -> Location:
+        """Segments of how bright and how rich in contrast images are."""
+        return self.root / "looks"
+
     def held_out(self, score_key: str) -> Location:
         """Scores of training images, each compared with the others (held_out.py)."""
         return self.root / "scores" / score_key / "held-out.json"

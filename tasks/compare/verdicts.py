@@ -56,7 +56,7 @@ class Category:
         found = [
             (row["sha256"], row["anomalous"], row[column])
             for row in self.images
-            if row["status"] == "ok" and row["anomalous"] is not None
+            if row["status"] == "ok" and row["split"] == "test"
         ]
         _, labels, values = zip(*sorted(found), strict=True)
         return np.array(values, dtype=np.float64), np.array(labels, dtype=bool)

@@ -100,6 +100,11 @@ class Configuration(Settings):
         choices=get_args(Precision),
         determines="features",
     )
+    fpr: float = setting(
+        0.0,
+        "false-positive rate of the operating point, on normal images; 0 for none",
+        low=0, below=1, noun="share", determines="verdicts",
+    )  # fmt: skip
 
     def __post_init__(self) -> None:
         """Check each setting, and the filter against the maps."""
@@ -224,8 +229,8 @@ class Configuration(Settings):
         return self._determining("maps")
 
     def comparison_description(self) -> dict[str, Any]:
-        """Every setting but the weights' file: with other weights it is the same configuration."""
-        return self.values() | {"weights": None}
+        """Every setting of the scores but the weights' file: with other weights it is the same one."""
+        return self.values() | {"weights": None} | dict.fromkeys(self._determining("verdicts"))
 
     def _determining(self, part: str) -> dict[str, Any]:
         return {

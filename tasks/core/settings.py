@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from tasks.core.errors import ConfigurationError
 
-Determines = Literal["features", "maps", "method"]
+Determines = Literal["features", "maps", "method", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,8 @@ class Setting:
         above: number that it exceeds.
         below: number that exceeds it.
         noun: what it is, where the type of its default does not say it well.
-        determines: what is computed anew when it changes: features, the maps of all methods, or one method.
+        determines: what is computed anew when it changes: features, the maps of all methods, one method, or
+            nothing but verdicts.
         stated: whether the paper states it; then the default is the paper's value.
         absent: its value in keys that do not hold it; none if all do.
     """
@@ -93,7 +94,7 @@ class Setting:
         if self.low is not None and self.high is not None:
             return f"from {self.low:g} to {self.high:g}"
         if self.low is not None:
-            return f"{self.low:g} or more"
+            return f"{self.low:g} or more" + ("" if self.below is None else f" and below {self.below:g}")
         upper = ""
         if self.high is not None:
             upper = f" and at most {self.high:g}"

@@ -41,7 +41,7 @@ class EnsembleScoring(Scoring):
 
     @cached_property
     def description(self) -> dict[str, Any]:
-        """All that determines the scores; ranks need all test images."""
+        """All that determines the scores; ranks need all images."""
         description = {
             "version": 2,
             "method": self.method.name,
@@ -51,11 +51,11 @@ class EnsembleScoring(Scoring):
         }
         description |= {name: value for name, value in self.method.keyed().items() if name == "scale"}
         if self.method.rule == "ranks":
-            description["test"] = digest(sorted(self.part.test))
+            description["test"] = digest(sorted(self.part.scored))
         return description
 
     def score(self) -> list[Stage]:
-        """Append the scores that test images lack, once those of the methods are there.
+        """Append the scores that images lack, once those of the methods are there.
 
         Raises:
             DatasetError: too few training images to hold some out.
@@ -64,11 +64,11 @@ class EnsembleScoring(Scoring):
         others = [
             member
             for member in self.members
-            if member.method not in listed or member.scores.missing(self.part.test)
+            if member.method not in listed or member.scores.missing(self.part.scored)
         ]
         stages = [stage for member in others for stage in member.score()]
         self.scores.describe(self.description)
-        test, label, category = self.part.test, self.method.label, self.part.category
+        test, label, category = self.part.scored, self.method.label, self.part.category
         missing = self.scores.missing(test)
         report(label, category, len(test) - len(missing), len(test), "found in the store")
         start = time.perf_counter()
@@ -160,7 +160,7 @@ def _calibration(part: Part, seed: int) -> Part:
 
 def _scale(calibration: FeatureScoring, unit: Unit) -> tuple[Scale, Scale | None]:
     calibration.score()
-    scores, keys = calibration.scores, calibration.part.test
+    scores, keys = calibration.scores, calibration.part.scored
     records = [scores.read(key) for key in keys]
     return (
         Scale.of([np.array([record.score_embedding for record in records])], unit),

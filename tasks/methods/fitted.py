@@ -67,7 +67,7 @@ class FeatureScoring(Scoring):
         return state
 
     def score(self) -> list[Stage]:
-        """Append the scores that test images lack."""
+        """Append the scores that images lack."""
         return score_jointly([self])[0]
 
     def ask(self, image: Asked) -> tuple[ImageScore, Map]:
@@ -148,7 +148,7 @@ def anomaly_map_of(
 
 
 def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> list[list[Stage]]:
-    """Score the test images that lack scores, by methods of one kind on one category; the stages of each.
+    """Score the images that lack scores, by methods of one kind on one category; the stages of each.
 
     What the methods have in common is done once, and an image is scored by those alone that lack its scores.
     The scores are those of each on its own, and are recorded as such, batch by batch. Each method's stage
@@ -163,10 +163,10 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
         for scoring in scorings
     }
     lacking = [scoring for scoring in scorings if missing[scoring]]
-    wanted = [key for key in part.test if any(key in missing[scoring] for scoring in lacking)]
+    wanted = [key for key in part.scored if any(key in missing[scoring] for scoring in lacking)]
     known = {scoring: scoring.has_state() for scoring in scorings}
-    label, done = scorings[0].method.label, len(part.test) - len(wanted)
-    report(label, part.category, done, len(part.test), "found in the store")
+    label, done = scorings[0].method.label, len(part.scored) - len(wanted)
+    report(label, part.category, done, len(part.scored), "found in the store")
     fitted, held = start, {}
     if wanted:
         read = {level for scoring in lacking for level in scoring.settled.reads}
@@ -189,7 +189,7 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
                 new = [(key, found[key][scoring.settled]) for key in keys if key in missing[scoring]]
                 record_scores(scoring, [scoring.result(*each) for each in new])
             done += len(keys)
-            report(label, part.category, done, len(part.test), f"{len(keys)} new")
+            report(label, part.category, done, len(part.scored), f"{len(keys)} new")
         held = {scoring: _held_mib(scoring, states[scoring.settled]) for scoring in lacking}
     ended, several = time.perf_counter(), len(scorings)
     stages: list[list[Stage]] = []
@@ -200,7 +200,7 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
             seconds, began = (fitted - start) / several, fitted
             fit = [scoring.stage("fit", seconds, images * learned, images, held.get(scoring))]
         seconds, count = (ended - began) / several, len(missing[scoring])
-        stages.append([*fit, scoring.stage("score", seconds, count, len(part.test), held.get(scoring))])
+        stages.append([*fit, scoring.stage("score", seconds, count, len(part.scored), held.get(scoring))])
     return stages
 
 
@@ -221,17 +221,17 @@ def _asking(
 
 
 def _missing(scoring: FeatureScoring) -> frozenset[str]:
-    """The test images without scores, once those that still hold are taken over."""
+    """The images without scores, once those that still hold are taken over."""
     scores, part = scoring.scores, scoring.part
     earlier = EarlierScores(part.store, (part.job.dataset.name, part.category), scoring.description)
     if not scores.is_described():
         if scoring.settled.depends_on_neighbors_alone:
             earlier.note(scoring.key)
         scores.describe(scoring.description | {TRAIN: part.train})
-    missing = scores.missing(part.test)
+    missing = scores.missing(part.scored)
     if missing and scoring.settled.depends_on_neighbors_alone:
         _adopt(scoring, missing, earlier.alike(part.train))
-        missing = scores.missing(part.test)
+        missing = scores.missing(part.scored)
     return frozenset(missing)
 
 

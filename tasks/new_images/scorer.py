@@ -9,7 +9,7 @@ scorer.score("new.png").verdict
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -26,13 +26,14 @@ from tasks.core.networks.preprocess import preprocess
 from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed
 from tasks.methods.scoring import Asked
+from tasks.methods.thresholds import Rule, Threshold, threshold
 from tasks.new_images.finished import Finished
 from tasks.new_images.matches import Match, Matcher
-from tasks.new_images.thresholds import Rule, Threshold, threshold
 
 if TYPE_CHECKING:
     from tasks.core.networks.backbone import Backbone
 
+DEFAULT_RATE = 0.01
 Image = str | Path | bytes | NDArray[np.uint8]
 
 
@@ -94,7 +95,7 @@ class Scorer:
         category: str | None = None,
         *,
         method: str | None = None,
-        fpr: float = 0.01,
+        fpr: float | None = None,
         rule: Literal["embedding", "map"] = "embedding",
         weights: str | None = None,
         device: str = "cpu",
@@ -106,7 +107,8 @@ class Scorer:
             run: a run's id, or "latest".
             category: whose normal images new ones are compared with.
             method: of the run, as its tables name it; its first by default.
-            fpr: false-positive rate of the thresholds, on normal images (see `thresholds.py`).
+            fpr: false-positive rate of the thresholds, on normal images (`tasks/methods/thresholds.py`);
+                that of the run by default, or `DEFAULT_RATE` if it has none.
             rule: which of the two scores gives the verdict.
             weights: file of the backbone's weights, where it is not the one that the run used any more.
             device: of torch.
@@ -122,7 +124,7 @@ class Scorer:
         if (refusal := self.scoring.refusal()) is not None:
             raise ConfigurationError(refusal)
         self._rule: Rule = rule
-        self._rate = fpr
+        self._rate = (self.finished.record["fpr"] or DEFAULT_RATE) if fpr is None else fpr
         self._weights = weights or self.finished.record["weights"]
         self._thresholds: dict[Rule, Threshold] = {}
         self.threshold(rule)
@@ -173,7 +175,7 @@ class Scorer:
 
     def describe(self) -> dict[str, Any]:
         """What scores by this scorer mean: run, category, method, and the thresholds computed so far."""
-        found = {rule: asdict(limit) for rule, limit in self._thresholds.items()}
+        found = {rule: limit.about() for rule, limit in self._thresholds.items()}
         return {
             "run": self.finished.record["run"],
             "category": self.category,

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from storage.results.report_folder import ReportFolder
 from storage.store.location import Location
 from tasks.report.category import write_chapter
-from tasks.report.overview import facts, method_table, reasons, stage_table
+from tasks.report.overview import drift, facts, method_table, reasons, stage_table
 from tasks.report.pages import Pages
 from tasks.report.references import previous, references, warnings
 from tasks.report.source import Source
@@ -42,6 +42,7 @@ def write_report(
         chapters=chapters,
         reasons={row["category"]: reasons(row, source.metrics) for row in source.categories},
         methods=method_table(source),
+        drift=drift(source),
         previous=previous(source),
         references=found,
         warnings=warnings(source, found),

@@ -18,6 +18,7 @@ from tasks.core.pictures.colours import heat_colours
 from tasks.progress import report
 from tasks.report.explanations import Explanations, explain
 from tasks.report.images import Look, Pictures, colour_scale, write_pictures
+from tasks.report.operating import operating_points
 from tasks.report.overview import reasons
 from tasks.report.pages import Pages
 from tasks.report.references import published_table
@@ -55,7 +56,7 @@ def write_chapter(
     name = category["category"]
     prefix = f"{number:02}-{_slug(name)}"
     part, scores = source.manifest.of(name), source.scores(category)
-    test = part.scored()
+    test = part.tested()
     look = Look(colour_scale(source, scores, test, pool), category["pixel_f1_max_threshold"], heat_colours())
     pictures = _pictures(source, scores, test, look, folder, prefix, pool)
     explanations = explain(source, category, part, folder, prefix, pool)
@@ -79,6 +80,7 @@ def write_chapter(
         image_charts=image_charts(category, [view.row for view in views], rules),
         pixel_charts=pixel_charts(_pairs(source, scores, pictures)),
         kinds=kinds(views, _recalls(source, scores, look, pictures), rules),
+        operating=operating_points(source, name, views),
         hardest={rule: hardest(views, rule, HARDEST) for rule in rules},
         galleries=-(-len(views) // GALLERY),
         set_aside=part.excluded(),
@@ -96,7 +98,9 @@ def write_chapter(
             first=first + 1,
         )
     for before, view, after in zip([None, *views], views, [*views[1:], None], strict=False):
-        pages.write(f"{prefix}/{view.page}", "image", **shared, view=view, before=before, after=after)
+        regions = source.regions.get(view.entry.image_id, [])
+        context = shared | {"view": view, "before": before, "after": after, "regions": regions}
+        pages.write(f"{prefix}/{view.page}", "image", **context)
     files = [view.pictures.files for view in ranked]
     best = next((of_image[kind] for kind in ("map", "image") for of_image in files if kind in of_image), "")
     return Chapter(category, prefix, f"{prefix}/{best}" if best else "")

@@ -64,7 +64,7 @@ def explain(
     labels = [member.label for member in source.method.members]
     near = _first(bool(member.neighbor_count) for member in settled.members)
     matcher = _first(member.correspondence is not None for member in settled.members)
-    train, test = part.train(), part.scored()
+    train, test = part.train(), part.tested()
     found: Found = {}
     competitors, measure = "", ""
     if matcher is not None:

@@ -30,7 +30,7 @@ def facts(source: Source) -> dict[str, list[Fact]]:
     shared = [
         Fact(column.name, _text(source.run[column.name]), column.metadata[b"meaning"].decode())
         for column in RUN
-        if column.metadata.get(b"setting") in (b"features", b"maps")
+        if column.metadata.get(b"setting") not in (None, b"method")
     ]
     settled = source.settled()
     own = [settled] if settled.members == (settled,) else [settled, *settled.members]
@@ -129,3 +129,11 @@ def _merged(sequences: Sequence[Sequence[str]]) -> list[str]:
                 after = [merged.index(later) for later in steps[place + 1 :] if later in merged]
                 merged.insert(min(after, default=len(merged)), step)
     return merged
+
+
+def drift(source: Source) -> dict[str, Any]:
+    """Rows of what drifted, and how many comparisons could be made, and could not."""
+    rows = source.results.rows("drift", source.run_id)
+    told = [row for row in rows if row["verdict"] != "not comparable"]
+    drifted = [row for row in told if row["verdict"] == "drifted"]
+    return {"drifted": drifted, "compared": len(told), "untold": len(rows) - len(told)}

@@ -43,6 +43,8 @@ class Pages:
             "number": number,
             "time": time,
             "duration": duration,
+            "percent": percent,
+            "evaluated": lambda region: evaluated(region, source.preprocessing),
             "original": lambda entry, point: original(entry, point, source.preprocessing),
         }
         self._environment.globals |= {
@@ -102,6 +104,11 @@ def number(value: float | None) -> str:
     return f"{_MINUS}{text[1:]}" if text.startswith("-") else text
 
 
+def percent(value: float | None) -> str:
+    """A share in percent, with one decimal; a dash for none."""
+    return _NONE if value is None else f"{100 * value:.1f}\N{NO-BREAK SPACE}%"
+
+
 def time(value: datetime) -> str:
     """ISO 8601 with its zone."""
     return value.isoformat(sep=" ", timespec="seconds")
@@ -119,6 +126,23 @@ def duration(seconds: float) -> str:
 def original(entry: ImageFile, point: tuple[float, float], how: Preprocessing) -> tuple[int, int]:
     """Column and row in the original image of a point of the evaluated area, x and y as shares of it."""
     return pixel(point, how, entry.width or 0, entry.height or 0)
+
+
+def evaluated(region: Row, how: Preprocessing) -> tuple[str, str, str, str]:
+    """The box of a region in percent of the evaluated area, of the tiles: left, top, width, height."""
+    frame = how.frame(region["image_height"], region["image_width"])
+    starts, spans = [], []
+    for first, length, side, resized, start, size in zip(
+        (region["top"], region["left"]),
+        (region["height"], region["width"]),
+        (region["image_height"], region["image_width"]),
+        *frame,
+        strict=True,
+    ):
+        starts.append(100 * (first * resized / side - start) / size)
+        spans.append(100 * length * resized / side / size)
+    left, top, width, height = (f"{value:.2f}" for value in (*starts[::-1], *spans[::-1]))
+    return left, top, width, height
 
 
 def _colour(values: Any) -> str:

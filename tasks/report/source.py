@@ -53,6 +53,7 @@ class Source:
         self.label = self.results.method(self.run_id, named)
         self.method: Method = parse_method(self.label)
         self.categories = [row for row in self.every_category if row["method"] == self.label]
+        self._operating: dict[str, list[Row]] = {}
         self.stages: Sequence[Row] = self.results.rows("stages", self.run_id)
 
     @cached_property
@@ -107,7 +108,26 @@ class Source:
     def images(self) -> dict[str, list[Row]]:
         """Scored test images of each category."""
         rows = self.results.rows("images", self.run_id, self.label)
-        return _by([row for row in rows if row["score_key"] is not None], "category")
+        return _by(
+            [row for row in rows if row["score_key"] is not None and row["split"] != "validation"], "category"
+        )
+
+    def operating(self, table: str) -> list[Row]:
+        """Rows of a table of the operating point; none without one."""
+        if table not in self._operating:
+            self._operating[table] = list(self.results.rows(table, self.run_id, self.label))
+        return self._operating[table]
+
+    def no_point(self, category: str) -> str:
+        """Why a category has no pixel threshold of an operating point."""
+        rows = [row for row in self.operating("operating") if row["category"] == category]
+        reasons = [row["reason"] for row in rows if row["rule"] == "pixel"]
+        return str(reasons[0]) if reasons else "no false-positive rate was named"
+
+    @cached_property
+    def regions(self) -> dict[str, list[Row]]:
+        """Anomalous regions at the operating point by image_id, those of the highest peaks first."""
+        return _by(self.operating("regions"), "image_id")
 
     @cached_property
     def neighbors(self) -> dict[str, list[Row]]:

@@ -14,11 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from storage.computed.features import Features
+from storage.computed.looks import Look, Looks
 from storage.datasets.dataset import read_image
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
 from storage.errors import DatasetError
 from tasks.core.config import Configuration
+from tasks.core.metrics.drift import look
 from tasks.core.networks import tiles
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.geometry import Size
@@ -47,6 +49,7 @@ def extract(part: Part) -> tuple[Stage, Part]:
     done = len(by_key) - len(missing)
     report("extract", category, done, len(by_key), "found in the store")
     gone: dict[str, str] = {}
+    looks: dict[str, Look] = {}
     if missing:
         _backbone(job)  # once, before threads ask for it
     tiled = job.configuration.tile is not None  # of one image alone there may be more than memory holds twice
@@ -55,10 +58,14 @@ def extract(part: Part) -> tuple[Stage, Part]:
     with _workers(1 if tiled else _MAX_WORKERS) as pool:
         work = [pool.submit(_append, job, features, [by_key[key] for key in keys]) for keys in batches]
         for future in as_completed(work):
-            length, unread = future.result()
+            length, unread, seen = future.result()
             gone |= unread
+            looks |= seen
             done += length
             report("extract", category, done, len(by_key), f"{length} new")
+    known = Looks(part.store)
+    if new := set(known.missing(list(looks))):
+        known.append({key: each for key, each in looks.items() if key in new})
     reasons = {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone}
     extracted = len(missing) - len(gone)
     stage = Stage("extract", category, time.perf_counter() - start, extracted, len(by_key))
@@ -81,8 +88,10 @@ def _workers(limit: int) -> Iterator[Executor]:
         torch.set_num_threads(threads)
 
 
-def _append(job: Job, features: Features, entries: Sequence[ImageFile]) -> tuple[int, dict[str, str]]:
-    """Put the features of a batch into the store: how many, and by key why an image has none."""
+def _append(
+    job: Job, features: Features, entries: Sequence[ImageFile]
+) -> tuple[int, dict[str, str], dict[str, Look]]:
+    """Put the features of a batch into the store: how many; by key why an image has none, and its look."""
     loaded = {entry.key: _load(job, entry) for entry in entries}
     images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
     if images:
@@ -90,20 +99,21 @@ def _append(job: Job, features: Features, entries: Sequence[ImageFile]) -> tuple
         with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
             embeddings, levels = tiles.features(
                 _backbone(job),
-                list(images.values()),
+                [values for values, _ in images.values()],
                 settings.preprocessing,
                 settings.grids,
                 batch_size=job.batch_size,
                 dtype=np.dtype(settings.dtype),
             )
             features.append(list(images), embeddings, levels)
-    return len(images), {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
+    reasons = {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
+    return len(images), reasons, {key: seen for key, (_, seen) in images.items()}
 
 
 def _check_sizes(part: Part) -> None:
     """Raise DatasetError if images become inputs of several sizes, whose grids cannot be compared."""
     how, seen = part.job.configuration.preprocessing, dict[Size, str]()
-    for entry in (*part.manifest.train(), *part.manifest.test()):
+    for entry in part.manifest.used():
         seen.setdefault(how.frame(entry.height or 1, entry.width or 1).size, entry.image_id)
     if len(seen) > 1:
         (one, first), (other, second), *_ = seen.items()
@@ -113,10 +123,11 @@ def _check_sizes(part: Part) -> None:
         )
 
 
-def _load(job: Job, entry: ImageFile) -> NDArray[np.float32] | str:
-    """A preprocessed image, or why there is none."""
+def _load(job: Job, entry: ImageFile) -> tuple[NDArray[np.float32], Look] | str:
+    """A preprocessed image and its look, or why there is none."""
     try:
-        return preprocess(read_image(job.dataset, entry), job.configuration.preprocessing)
+        image = read_image(job.dataset, entry)
+        return preprocess(image, job.configuration.preprocessing), look(image)
     except UnreadableImageError as error:
         return str(error)
 

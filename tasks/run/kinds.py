@@ -18,7 +18,7 @@ def kind_rows(categories: Sequence[Row], images: Sequence[Row]) -> list[dict[str
     """A row a category, method and kind of defect, from the rows of categories and of test images."""
     scored: dict[tuple[str, str], list[Row]] = {}
     for row in images:
-        if row["status"] == "ok":
+        if row["status"] == "ok" and row["split"] == "test":
             scored.setdefault((row["category"], row["method"]), []).append(row)
     return [
         row

@@ -144,7 +144,7 @@ def remaining(job: Job, store: Store, manifest: Manifest) -> list[Work]:
     works = []
     for category in manifest.categories():
         part = Part(job, category, manifest.of(category), store, features)
-        test = part.test
+        test = part.scored
         images = part.manifest.used()
         try:
             part.manifest.check()

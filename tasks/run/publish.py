@@ -20,15 +20,19 @@ from storage.results.schemas import (
     INTERRUPTED,
     KINDS,
     NEIGHBORS,
+    OPTIONAL_TABLES,
     STAGES,
     SUMMARY,
+    TABLES,
 )
 from storage.store.store import Store
 from storage.store.tables import read_table, table_bytes, table_of
 from tasks.compare.methods import compare_methods
 from tasks.compare.runs import COMPARED_TABLES, Side, compare_with_earlier, configuration_key
 from tasks.job import Job, Outcome, Stage
+from tasks.progress import LOGGER
 from tasks.provenance import git_commit, peak_memory_mib, versions
+from tasks.run.drift import drift_verdicts
 from tasks.run.ingest import fingerprint
 from tasks.run.kinds import kind_rows
 from tasks.run.tables import RUN, image_rows, neighbor_rows, setting_values, summary_rows
@@ -93,6 +97,12 @@ def publish(
             STAGES,
         ),
     }
+    found = {
+        name: [row for outcome in outcomes for row in outcome.tables.get(name, ())]
+        for name in (*OPTIONAL_TABLES, "drift")
+    }
+    found["drift"] = drift_verdicts(found["drift"])
+    tables |= {name: table_of(rows_of, TABLES[name][0]) for name, rows_of in found.items()}
     failed = sum(outcome.reason is not None for outcome in outcomes)
     record = _record(job, manifest, ingested_manifest, "partial" if failed else "complete", failed)
     earlier = earlier_runs(store, job.run_id, record)
@@ -100,6 +110,12 @@ def publish(
     side = Side.of(job.run_id, record, {name: tables[name].to_pylist() for name in COMPARED_TABLES})
     tables["comparisons"] = compare_with_earlier(store, side, earlier, gate=gate)
     tables["method_comparisons"] = compare_methods(store, side)
+    record["drifted"] = len(drifted := [row for row in found["drift"] if row["verdict"] == "drifted"])
+    for row in drifted:
+        LOGGER.warning(
+            "%s: the normal test images drifted from the training images, by %s (p %.4f, corrected)",
+            *(row[name] for name in ("category", "measure", "p_adjusted")),
+        )
     record["worse"] = tables["comparisons"]["verdict"].to_pylist().count("worse")
     publish_tables(store, job.run_id, table_of([record], RUN), tables)
     store.remove([store.job(job.run_id)])
@@ -127,6 +143,7 @@ def _record(job: Job, manifest: Manifest, ingested: Manifest, status: str, faile
         "categories": len(manifest.categories()),
         "failed": failed,
         "worse": 0,
+        "drifted": 0,
         "images": len(manifest.files) - len(manifest.excluded()),
         "set_aside": len(manifest.excluded()),
         "methods": [method.label for method in job.methods],

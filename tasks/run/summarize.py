@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
 from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, Metric
@@ -21,10 +20,10 @@ from tasks.core.metrics.bootstrap import pixel_intervals
 from tasks.core.metrics.intervals import Interval, delong, rocauc_interval
 from tasks.core.metrics.profile import Profile
 from tasks.core.metrics.ranking import image_metrics, measure_pixels
-from tasks.core.networks.preprocess import align_mask
 from tasks.job import Part, Stage
 from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER, report
+from tasks.run.masks import aligned, true_mask
 from tasks.run.samples import sample_level
 from tasks.step import step
 
@@ -125,7 +124,7 @@ def _pixel_level(
     for image in test:
         if image.mask_reason is None:
             try:
-                masks[image] = _aligned_mask(part, image)
+                masks[image] = aligned(part, true_mask(part, image))
             except UnreadableImageError as error:
                 LOGGER.warning("%s is left out of the pixel metrics: %s", image.image_id, error)
     counted = {"pixel_images": len(masks)}
@@ -171,11 +170,3 @@ def _label(image: ImageFile) -> tuple[str, bool, str, str, str]:
 
 def _ends(metric: Metric, interval: Interval) -> dict[str, float]:
     return {metric.low: interval[0], metric.high: interval[1]}
-
-
-def _aligned_mask(part: Part, image: ImageFile) -> NDArray[np.bool_]:
-    settings = part.job.configuration
-    resolution = settings.metric_resolution
-    if not image.masks:
-        return np.zeros((resolution, resolution), dtype=bool)
-    return align_mask(read_mask(part.job.dataset, image), settings.preprocessing, resolution)

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.computed.scores import Scores
-from storage.datasets.manifest import OK, Manifest
+from storage.datasets.manifest import OK, SCORED_SPLITS, Manifest
 from storage.results.metrics import AVERAGED, SCORE_RULES
 from storage.results.schemas import IMAGES, RUN_FACTS, field, label
 from tasks.core.config import Configuration
@@ -119,15 +119,15 @@ def image_rows(
     scored: Scored,
     keys: Mapping[tuple[str, str], str],
     methods: Sequence[str],
-    measured: Mapping[tuple[str, str], Mapping[str, float | None]],
+    measured: Mapping[tuple[str, str], Mapping[str, Any]],
 ) -> list[dict[str, Any]]:
-    """Each test image with its scores by each method, or why it has none.
+    """Each image to score with its scores by each method, or why it has none.
 
-    `measured` are metrics of single images by the method's label and the image's id.
+    `measured` is what else is said of single images, by the method's label and the image's id.
     """
     rows = []
     for method, image in product(methods, manifest.files):
-        if image.split not in ("test", "unlabelled"):
+        if image.split not in SCORED_SPLITS:
             continue
         row = {name: value for name, value in asdict(image).items() if name in IMAGES.names}
         row["method"] = method
@@ -143,7 +143,7 @@ def image_rows(
 
 
 def neighbor_rows(manifest: Manifest, scored: Scored) -> list[dict[str, Any]]:
-    """Each test image's nearest training images by rank, of the methods that name them."""
+    """Each scored image's nearest training images by rank, of the methods that name them."""
     rows = []
     for (category, method), scores in scored.items():
         part = manifest.of(category)

@@ -142,7 +142,7 @@ def prepare_part(root: Path, folder: Path, configuration: Configuration, method:
 def matching_rows(label: str, part: Part, wanted: dict[str, float]) -> list[Row]:
     """Concatenated and single-level matching of one test image at K = 50."""
     strides = part.job.configuration.levels
-    query = part.features.pyramid(part.test[0], strides)
+    query = part.features.pyramid(part.scored[0], strides)
     gallery = [part.features.pyramid(key, strides) for key in part.train[:K]]
     rows = []
     sample = np.random.default_rng(0).choice(query[0].shape[0] * query[0].shape[1], 64, replace=False)
@@ -167,7 +167,7 @@ def matching_rows(label: str, part: Part, wanted: dict[str, float]) -> list[Row]
 
 def broadcast_row(part: Part) -> Row:
     """The difference of all pairs of one level, which for one image alone takes about a GiB."""
-    query, other = (part.features.pyramid(key, (4,))[0] for key in (part.test[0], part.train[0]))
+    query, other = (part.features.pyramid(key, (4,))[0] for key in (part.scored[0], part.train[0]))
     ours = measure(lambda: match([query], [[other]], fusion="average")[0], repeat=3)
     theirs = measure(lambda: baselines.broadcast_level(query, [other]))
     case = f"average, finest level, {query.shape[2]} channels, K = 1"
@@ -177,14 +177,14 @@ def broadcast_row(part: Part) -> Row:
 def growth_rows(part: Part) -> list[Row]:
     """One test image as K grows, and as the training set grows (images repeated, with noise)."""
     features, strides, keys, rows = part.features, part.job.configuration.levels, part.train, []
-    pyramid = features.pyramid(part.test[0], strides)
+    pyramid = features.pyramid(part.scored[0], strides)
     for k in (1, 50, 200):
         if k <= len(keys):
             gallery: Sequence[Pyramid] = [features.pyramid(key, strides) for key in keys[:k]]
             ours = measure(lambda g=gallery: match(pyramid, g), repeat=2)  # type: ignore[misc]
             rows.append(alone(f"match one image, bilinear, K = {k}", ours))
     embeddings, read = features.embeddings(keys), part.pyramids(strides)
-    query = Query(features.embeddings(part.test[:1])[0], pyramid, part.test[0])
+    query = Query(features.embeddings(part.scored[:1])[0], pyramid, part.scored[0])
     rng, spade = np.random.default_rng(0), Spade(levels=strides)
     for size in (100, 1_000, 10_000):
         numbers = rng.integers(0, len(keys), size)
@@ -252,7 +252,7 @@ def stage_row(part: Part, method: Spade) -> Row:
     """The whole scoring stage, reading and writing included; faiss is timed on its first images."""
     index.fn(part)
     ours = measure(lambda: score.fn([scoring_of(part, method)]))
-    count, few = len(part.test), 16
+    count, few = len(part.scored), 16
 
     def by_faiss(query: Pyramid, gallery: Any, *_: Any, **__: Any) -> list[list[NDArray[np.float32]]]:
         squared = baselines.faiss_concatenated(query, list(gallery), "nearest")
@@ -263,7 +263,7 @@ def stage_row(part: Part, method: Spade) -> Row:
     scorer = method.settled(part.job.configuration.grids).scorer({}, training)
 
     def theirs_stage() -> None:
-        for key in part.test[:few]:
+        for key in part.scored[:few]:
             scorer(Query(part.features.embeddings([key])[0], part.features.pyramid(key, strides), key))
 
     with mock.patch("tasks.core.matching.matching.match_each", by_faiss):

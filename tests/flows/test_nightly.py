@@ -170,7 +170,14 @@ def test_runs_that_died_are_marked_and_their_work_is_used(
         flow = next(run for run in client.read_flow_runs() if run.parameters.get("store") == str(store))
         client.set_flow_run_state(flow.id, Running(), force=True)  # as a killed process leaves it
     (entry,) = nightly(str(registry), str(store), datasets=["other"])
-    assert computed(store, entry.run) == {"ingest": 0, "extract": 0, "index": 0, "score": 0, "summarize": 0}
+    assert computed(store, entry.run) == {
+        "ingest": 0,
+        "extract": 0,
+        "index": 0,
+        "drift": 0,
+        "score": 0,
+        "summarize": 0,
+    }
     results = Results(store)
     assert results.runs()["status"].tolist() == ["interrupted", "complete"]
     (message,) = receiver.received

@@ -121,7 +121,7 @@ def test_points_scored_together_have_the_scores_of_each_on_its_own(
     for one, other in zip(together, alone, strict=True):
         score_jointly([other])
         assert one.key == other.key
-        for key in one.part.test:
+        for key in one.part.scored:
             assert one.scores.read(key) == other.scores.read(key)
             np.testing.assert_array_equal(one.scores.anomaly_map(key), other.scores.anomaly_map(key))
 

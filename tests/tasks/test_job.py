@@ -32,7 +32,7 @@ def test_another_job_has_the_same_files_and_keeps_their_reasons_as_its_own(part:
 def test_training_images_held_out_are_the_test_images(part: Part) -> None:
     out = {part.train[1], part.train[4]}
     held = part.held_out(out)
-    assert set(held.test) == out
+    assert set(held.scored) == out
     assert held.train == [key for key in part.train if key not in out]
 
 

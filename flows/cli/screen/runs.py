@@ -58,6 +58,10 @@ def print_report(store: str, run_id: str) -> None:
         counted = Counter(row["verdict"] for row in compared)
         verdicts = ", ".join(f"{count} {name}" for name, count in counted.most_common())
         print(f"against the last good run: {verdicts}")
+    if run["drifted"]:
+        rows = [row for row in results.rows("drift", run_id) if row["verdict"] == "drifted"]
+        ways = ", ".join(f"{row['category']} by {row['measure']}" for row in rows)
+        print(f"normal test images are not like the training images: {ways}")
     print(f"run {run_id}: tables in {results.folder(run_id)}")
     print(f"show them: spade results --store {shlex.quote(store)} --run {run_id} --table images")
     print(f"look at it: spade report {run_id} --store {shlex.quote(store)} --open")

@@ -26,7 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory, resnet18_weights: Path) -
         [
             sys.executable, "-m", "flows.cli.app", "evaluate", folder / "tiny", "--store", folder / "store",
             "--backbone", "resnet18", "--weights", resnet18_weights, "--k-gallery", "2", "--run-id", "one",
-            "--method", "spade", "--method", "dn2(k=1)",
+            "--method", "spade", "--method", "dn2(k=1)", "--fpr", "0.25",
         ],
         capture_output=True,
         text=True,

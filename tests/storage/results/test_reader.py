@@ -38,6 +38,7 @@ TABLES = {
                 "method": "spade",
                 "image_id": name,
                 "sha256": KEY if score_key else None,
+                "split": "test",
                 "anomalous": False,
                 "defect": "good",
                 "status": "ok" if score_key else "set aside",

@@ -113,14 +113,15 @@ class Night:
         image = [
             method
             | {"image_id": files[number], "sha256": keys[number], "anomalous": bool(anomalous[number])}
+            | {"split": "test"}
             | {"defect": "cut" if anomalous[number] else "good", "status": "ok"}
             | {"score_embedding": float(scores[0][number]), "score_map": float(scores[1][number])}
             for number in range(images)
         ]
-        columns = ("dataset", "category", "image_id", "sha256", "anomalous", "defect", "status")
+        columns = ("dataset", "category", "split", "image_id", "sha256", "anomalous", "defect", "status")
         test = [
             {column: row[column] for column in columns}
-            | {"split": "test", "mask_sha256": f"{mask} {row['sha256']}" if row["anomalous"] else None}
+            | {"mask_sha256": f"{mask} {row['sha256']}" if row["anomalous"] else None}
             for row in image
         ]
         good = [
@@ -352,17 +353,17 @@ def test_a_damaged_earlier_run_is_passed_over(night: Night) -> None:
     assert set(verdicts(compare(night.store, "three"))) == {"new"}
 
 
-def test_a_configuration_is_the_same_with_other_weights_and_another_with_any_other_setting() -> None:
+def test_a_configuration_is_the_same_with_other_weights_or_verdicts_and_another_else() -> None:
     base = Configuration()
     key = configuration_key(base)
-    assert configuration_key(replace(base, weights="other.pth")) == key
+    assert configuration_key(replace(base, weights="other.pth", fpr=0.05)) == key
     changes: list[dict[str, Any]] = [
         {"backbone": "resnet18"}, {"protocol": "full"}, {"sigma": 0.0}, {"metric_resolution": 224},
         {"dtype": "float32"}, {"precision": "bfloat16"}, {"resize": 288}, {"crop": 128}, {"input": 64},
         {"resize": 448, "aspect": "crop"}, {"input": 448, "tile": 224, "overlap": 32},
         {"layers": ("layer1",)},
     ]  # fmt: skip
-    assert {name for change in changes for name in change} | {"weights"} == set(base.values())
+    assert {name for change in changes for name in change} | {"weights", "fpr"} == set(base.values())
     assert len({key} | {configuration_key(replace(base, **change)) for change in changes}) == 13
 
 

@@ -79,7 +79,7 @@ def test_equal_scores_are_computed_and_recorded_once(part: Part, monkeypatch: py
     assert [stage.computed for (stage,) in stages] == [TEST, 0, TEST]
     assert counts.total() == 2 * TEST
     for scoring in same:
-        assert scoring.scores.missing(part.test) == []
+        assert scoring.scores.missing(part.scored) == []
         group = part.store.scores(scoring.key)
         assert len(part.store.entries(group / "records")) * len(Segments(part.store, group)) == TEST
 
@@ -99,7 +99,7 @@ def test_what_was_learned_is_read_once_for_all_maps(part: Part, monkeypatch: pyt
     sharp_and_smooth = [FeatureScoring(part, method), FeatureScoring(other, method)]
     score_jointly(sharp_and_smooth)
     assert fits == [TRAIN]
-    smooth, sharp = (scoring.scores.anomaly_map(part.test[0]) for scoring in sharp_and_smooth)
+    smooth, sharp = (scoring.scores.anomaly_map(part.scored[0]) for scoring in sharp_and_smooth)
     assert not np.array_equal(smooth, sharp)
 
 

@@ -18,10 +18,10 @@ from tasks.core.errors import ConfigurationError
 from tasks.core.methods.registry import METHODS, parse_method
 from tasks.core.metrics.conformal import conformal_threshold
 from tasks.methods.ensemble import EnsembleScoring
+from tasks.methods.thresholds import held_out_scores, threshold
 from tasks.new_images.files import TILE, score_files
 from tasks.new_images.finished import Finished
 from tasks.new_images.scorer import Scorer
-from tasks.new_images.thresholds import held_out_scores, threshold
 from tasks.report.matches import matches
 from tasks.report.source import Source
 

@@ -19,10 +19,10 @@ from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import conformal_threshold
 from tasks.methods.fitted import FeatureScoring
 from tasks.methods.scoring import Scoring
+from tasks.methods.thresholds import Rule, held_out_scores, threshold
 from tasks.new_images.files import find_images, score_files
 from tasks.new_images.finished import Finished
 from tasks.new_images.scorer import Scorer
-from tasks.new_images.thresholds import Rule, held_out_scores, threshold
 
 FPR = 0.2
 SPADE = "spade(k_image=3, k_gallery=2)"

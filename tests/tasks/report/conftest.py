@@ -109,7 +109,7 @@ def every_method(
     shutil.rmtree(root / "gone" / "train")
     for run_id in ("first", "second"):
         with pytest.raises(IncompleteRunError, match="gone: no usable training image"):
-            run(root, store, run_id, methods=LABELS)
+            run(root, store, run_id, methods=LABELS, fpr=0.25)
         if run_id == "first":
-            killed(root, store, "died", methods=LABELS)
+            killed(root, store, "died", methods=LABELS, fpr=0.25)
     return store

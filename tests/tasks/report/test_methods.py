@@ -132,7 +132,7 @@ def test_seconds_of_all_methods_are_there(every_method: Path, tmp_path: Path) ->
     links = Links(tmp_path / "report" / "index.html")
     page = re.sub(r"\s+", " ", links.text)
     table = page[page.index("Seconds by step") : page.index("Set aside")]
-    assert "category method ingest extract index fit score summarize" in table
+    assert "category method ingest extract index drift fit score summarize operate" in table
     for label in LABELS:
         assert table.count(f" {label} ") == 2
     stages = Results(every_method).rows("stages", "second")
@@ -154,3 +154,35 @@ def test_a_method_may_be_named_in_any_spelling_but_has_to_be_in_the_run(
     with pytest.raises(StoreError, match=r"no method 'dn2\(k=7\)' in run second: it has spade"):
         write_report(str(every_method), "second", str(tmp_path / "other"), "dn2(k=7)")
     assert not (tmp_path / "other").exists()
+
+
+def test_the_operating_point_and_its_regions_are_shown_or_why_there_are_none(
+    every_method: Path, tmp_path: Path
+) -> None:
+    results = Results(every_method)
+    for label in (SPADE, "dn2", next(label for label in LABELS if "rule='ranks'" in label)):
+        folder = tmp_path / str(LABELS.index(label))
+        write_report(str(every_method), "second", str(folder), label)
+        (page,) = folder.glob("*-nut/index.html")
+        shown = re.sub(r"\s+", " ", text(page))
+        images = [path.read_text() for path in sorted(page.parent.glob("0*.html"))]
+        rows = {
+            row["rule"]: row for row in results.rows("operating", "second", label) if row["category"] == "nut"
+        }
+        for row in rows.values():
+            if row["threshold"] is None:
+                assert f"no threshold: {row['reason']}" in shown
+            else:
+                assert f"{row['false_alarms']} of {row['normal']}" in shown
+                assert f"{row['missed']} of {row['anomalous']}" in shown
+        regions = [
+            row for row in results.rows("regions", "second", label) if row["image_id"].startswith("nut/")
+        ]
+        assert sum(page.count('<rect class="patch" ') for page in images) >= min(len(regions), 1)
+        if label == SPADE:
+            assert sum("Boxes around the anomalous regions" in page for page in images) == len(
+                {row["image_id"] for row in regions}
+            )
+        else:
+            reason = "scores whole images" if label == "dn2" else "one image has no rank"
+            assert all(reason in page for page in images)

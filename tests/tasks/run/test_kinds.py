@@ -23,6 +23,7 @@ def image(defect: str, embedding: float, score_map: float | None, aupimo: float 
         "category": "nut",
         "method": "spade",
         "status": "ok",
+        "split": "test",
         "anomalous": defect != "good",
         "defect": defect,
         "score_embedding": embedding,
