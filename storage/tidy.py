@@ -11,7 +11,7 @@ from storage.store.store import Store
 
 
 def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
-    """Merge the many small records that runs use, of looks, features and scores; the groups where it was done.
+    """Merge the many small records that runs use, of looks, features and scores; the groups where it was so.
 
     Others may append and read meanwhile. A group that is damaged is left to `spade repair`.
     """

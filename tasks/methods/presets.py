@@ -18,14 +18,26 @@ class Preset:
     methods: tuple[str, ...] = ("spade",)
 
 
+_WHOLE = {"protocol": "full", "layers": (8, 16, 32)}  # without the finest level, with a coarser one
+_BY_MAP = "distance='euclidean', image_rule='map'"
+_FAST = f"spade(levels=(8, 16, 32), window=3, {_BY_MAP})"
+_BEST = (
+    f"spade(levels=(8, 16), normalization='levels', window=4, {_BY_MAP})",
+    f"spade(levels=(8, 16, 32), average=3, window=3, {_BY_MAP})",
+    f"spade(levels=(8,), window=2, {_BY_MAP})",
+)
+
 PRESETS: Mapping[str, Preset] = {
     "paper": Preset(),
-    "best": Preset(methods=("ensemble",)),
+    "best": Preset(_WHOLE, (f"ensemble(methods={_BEST!r}, scale='median')",)),
+    "fast": Preset(_WHOLE, (_FAST,)),
 }
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name: all settings of the paper, or what `tests/benchmarks/presets.py` found best.
+    """The preset of that name: all settings of the paper, or what was found best, or good and cheap.
+
+    docs/methods.md says how they were chosen, and by how much they are better.
 
     Raises:
         ConfigurationError: there is none.

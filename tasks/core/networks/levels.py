@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.known import EFFICIENTNET_LITE0, RESNETS
+from tasks.core.networks.known import EFFICIENTNET_LITES, RESNETS
 from tasks.core.networks.traits import INPUT_SIZE, NORMED, Grid, Level, Traits
 from tasks.core.settings import listed, suggestion
 
@@ -51,9 +51,9 @@ def library_of(name: str) -> Literal["torchvision", "timm"]:
     Raises:
         ConfigurationError: neither has a network of this name; those that are named alike are told.
     """
-    if name in RESNETS or (name != EFFICIENTNET_LITE0 and name in torchvision_names()):
+    if name in RESNETS or (name not in EFFICIENTNET_LITES and name in torchvision_names()):
         return "torchvision"
-    if name == EFFICIENTNET_LITE0 or name in timm_names():
+    if name in EFFICIENTNET_LITES or name in timm_names():
         return "timm"
     known = sorted(torchvision_names() | timm_names())
     near = get_close_matches(name, known, cutoff=0.75) or [each for each in known if name in each][:3]
@@ -206,26 +206,32 @@ def _stages(name: str, layers: tuple[Level, ...] = ()) -> Mapping[Level, _Stage]
 
 
 @cache
-def _default_stages(name: str) -> Mapping[Level, _Stage]:
-    """The last stage of each stride from 4 to 16, or of the finest coarser one, by stride."""
+def _by_stride(name: str) -> Mapping[int, _Stage]:
+    """The last stage of each stride from 4 on; a lone one is normed."""
     found = {stage.stride: stage for stage in _maps(name, _without_values(name), every=False)}
     coarse = sorted(stride for stride in found if stride >= _FINEST)
     if not coarse:
         raise _unusable(name, "its stages give no maps")
-    kept = [stride for stride in coarse if stride <= _COARSEST] or coarse[:1]
-    return {stride: found[stride]._replace(normed=len(kept) == 1) for stride in kept}
+    return {stride: found[stride]._replace(normed=len(coarse) == 1) for stride in coarse}
+
+
+def _default_stages(name: str) -> Mapping[Level, _Stage]:
+    """Those of the strides to 16, or of the finest coarser one."""
+    stages = _by_stride(name)
+    kept = [stride for stride in stages if stride <= _COARSEST] or list(stages)[:1]
+    return {stride: stages[stride]._replace(normed=len(kept) == 1) for stride in kept}
 
 
 def _named_stage(name: str, network: nn.Module, level: Level, by_layer: Mapping[str, _Stage]) -> _Stage:
     """The stage that is meant by a layer's name, or by a stride."""
     if isinstance(level, int):
-        default = _default_stages(name)
-        if level not in default:
+        stages = {**_by_stride(name), **_default_stages(name)}
+        if level not in stages:
             raise ConfigurationError(
-                f"layer is {level}: the strides of {name} are {listed(list(default))}; name one of its "
+                f"layer is {level}: the strides of {name} are {listed(list(stages))}; name one of its "
                 f"layers, as {next(iter(by_layer), '')}"
             )
-        chosen = default[level]
+        chosen = stages[level]
         return by_layer.get(chosen.layer, chosen)._replace(normed=chosen.normed)
     layer, normed = level.removesuffix(NORMED), level.endswith(NORMED)
     if layer not in by_layer:

@@ -10,7 +10,7 @@ import torchvision
 from storage.store.store import digest
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
-from tasks.core.networks.known import EFFICIENTNET_LITE0, RESNETS, traits
+from tasks.core.networks.known import EFFICIENTNET_LITES, RESNETS, traits
 from tasks.core.networks.levels import find_traits
 
 
@@ -77,7 +77,10 @@ def test_what_is_known_of_networks_without_torch_is_what_would_be_found() -> Non
     for name in ("resnet18", "resnext50_32x4d", "wide_resnet50_2"):
         assert find_traits(name) == traits(name)
         assert find_traits(name, (256, 100)) == traits(name, (256, 100))
-    assert find_traits(EFFICIENTNET_LITE0).grids == traits(EFFICIENTNET_LITE0).grids
+        assert find_traits(name, (256, 100), (8, 32)) == traits(name, (256, 100), (8, 32))
+    for name in EFFICIENTNET_LITES:
+        assert find_traits(name).grids == traits(name).grids
+        assert find_traits(name, layers=(8, 16, 32)).grids == traits(name, layers=(8, 16, 32)).grids
 
 
 def test_the_papers_configuration_needs_no_torch() -> None:
