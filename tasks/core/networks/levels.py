@@ -225,7 +225,7 @@ def _default_stages(name: str) -> Mapping[Level, _Stage]:
 def _named_stage(name: str, network: nn.Module, level: Level, by_layer: Mapping[str, _Stage]) -> _Stage:
     """The stage that is meant by a layer's name, or by a stride."""
     if isinstance(level, int):
-        stages = {**_by_stride(name), **_default_stages(name)}
+        stages: dict[Level, _Stage] = {**_by_stride(name)} | {**_default_stages(name)}
         if level not in stages:
             raise ConfigurationError(
                 f"layer is {level}: the strides of {name} are {listed(list(stages))}; name one of its "

@@ -27,7 +27,9 @@ def test_settings_are_those_of_all_methods_or_of_spade_wherever_it_is() -> None:
     shared = Configuration(backbone="resnet18", sigma=2.0)
     spade = Spade(k_image=3, levels=(8, 16))
     assert recipe(settings) == Recipe(shared, (spade,))
-    assert recipe(settings, name="best") == Recipe(shared, (Ensemble(methods=(spade, PatchCore())),))
+    assert recipe(settings, ("ensemble",)) == Recipe(shared, (Ensemble(methods=(spade, PatchCore())),))
+    (fast,) = recipe({"backbone": "resnet18", "k_image": 3}, name="fast").methods
+    assert fast == Spade(k_image=3, levels=(8, 16, 32), window=3, distance="euclidean", image_rule="map")
     methods = ("dn2", "spade(k_image=7)", "ensemble(methods=('dn2', 'spade'))")
     assert recipe(settings, methods).methods == (
         DN2(),
