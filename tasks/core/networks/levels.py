@@ -206,7 +206,7 @@ def _stages(name: str, layers: tuple[Level, ...] = ()) -> Mapping[Level, _Stage]
 
 
 @cache
-def _by_stride(name: str) -> Mapping[int, _Stage]:
+def _by_stride(name: str) -> Mapping[Level, _Stage]:
     """The last stage of each stride from 4 on; a lone one is normed."""
     found = {stage.stride: stage for stage in _maps(name, _without_values(name), every=False)}
     coarse = sorted(stride for stride in found if stride >= _FINEST)
@@ -218,14 +218,14 @@ def _by_stride(name: str) -> Mapping[int, _Stage]:
 def _default_stages(name: str) -> Mapping[Level, _Stage]:
     """Those of the strides to 16, or of the finest coarser one."""
     stages = _by_stride(name)
-    kept = [stride for stride in stages if stride <= _COARSEST] or list(stages)[:1]
-    return {stride: stages[stride]._replace(normed=len(kept) == 1) for stride in kept}
+    kept = [level for level, stage in stages.items() if stage.stride <= _COARSEST] or list(stages)[:1]
+    return {level: stages[level]._replace(normed=len(kept) == 1) for level in kept}
 
 
 def _named_stage(name: str, network: nn.Module, level: Level, by_layer: Mapping[str, _Stage]) -> _Stage:
     """The stage that is meant by a layer's name, or by a stride."""
     if isinstance(level, int):
-        stages: dict[Level, _Stage] = {**_by_stride(name)} | {**_default_stages(name)}
+        stages = {**_by_stride(name), **_default_stages(name)}
         if level not in stages:
             raise ConfigurationError(
                 f"layer is {level}: the strides of {name} are {listed(list(stages))}; name one of its "
