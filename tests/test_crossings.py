@@ -236,12 +236,37 @@ def test_every_command_on_every_method(command: str, label: str, folder: Path, o
     CROSSED[command](folder, options, label)
 
 
+@pytest.fixture(scope="module")
+def networks(
+    resnet18_weights: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], dict[str, object]]:
+    """The settings of a small network that a preset can be tried with: a transformer where it names one."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("vit") / "vit.pth"
+    torch.save(make_network("vit_tiny_patch16_224").state_dict(), path)
+
+    def chosen(preset: str) -> dict[str, object]:
+        named = PRESETS[preset].settings
+        if "backbone" in named:
+            sizes = {name: "64" for name in ("resize", "crop", "input") if name in named}
+            return {"backbone": "vit_tiny_patch16_224", "weights": path, **sizes}
+        return {"backbone": "resnet18", "weights": resnet18_weights}
+
+    return chosen
+
+
 @pytest.fixture(scope="module", params=PRESETS)
-def of_preset(request: pytest.FixtureRequest, folder: Path, options: list[object]) -> str:
+def of_preset(
+    request: pytest.FixtureRequest,
+    folder: Path,
+    options: list[object],
+    networks: Callable[[str], dict[str, object]],
+) -> str:
     """A run by each preset, with the settings of SPADE that fit the tiny dataset."""
     run = f"preset-{request.param}"
+    network = [part for name, value in networks(request.param).items() for part in (f"--{name}", value)]
     code, _, error = spade(
-        *("evaluate", folder / "data", *options, "--preset", request.param, "--run-id", run),
+        *("evaluate", folder / "data", *network, *options[4:], "--preset", request.param, "--run-id", run),
         *("--k-image", 3, "--k-gallery", 2),
     )
     assert code == 0, error
@@ -325,11 +350,11 @@ def test_every_command_on_every_kind_of_input(name: str, folder: Path, transform
     try_every_command(name, folder)
 
 
-def test_a_night_of_every_preset_is_gated(folder: Path, resnet18_weights: Path) -> None:
+def test_a_night_of_every_preset_is_gated(folder: Path, networks: Callable[[str], dict[str, object]]) -> None:
     registry = folder / "datasets.toml"
     tables = [
-        f'[configurations.{name}]\npreset = "{name}"\nbackbone = "resnet18"\nweights = "{resnet18_weights}"\n'
-        "metric_resolution = 64\nk_image = 3\nk_gallery = 2\n"
+        f'[configurations.{name}]\npreset = "{name}"\nmetric_resolution = 64\nk_image = 3\nk_gallery = 2\n'
+        + "".join(f'{setting} = "{value}"\n' for setting, value in networks(name).items())
         for name in PRESETS
     ]
     names = ", ".join(f'"{name}"' for name in PRESETS)

@@ -31,11 +31,30 @@ PRESETS: Mapping[str, Preset] = {
     "paper": Preset(),
     "best": Preset(_WHOLE, (f"ensemble(methods={_BEST!r}, scale='median')",)),
     "fast": Preset(_WHOLE, (_FAST,)),
+    "rad": Preset(
+        {
+            "backbone": "vit_base_patch16_dinov3",
+            "resize": "512",
+            "crop": "448",
+            "layers": ("blocks.3+norm", "blocks.6+norm", "blocks.9+norm", "blocks.11+norm"),
+            "sigma": 1.0,
+        },
+        ("rad",),
+    ),
+    "anomalydino": Preset(
+        {
+            "backbone": "vit_small_patch14_dinov2",
+            "input": "448",
+            "aspect": "crop",
+            "layers": ("blocks.11+norm",),
+        },
+        ("anomalydino",),
+    ),
 }
 
 
 def preset(name: str) -> Preset:
-    """The preset of that name: all settings of the paper, or what was found best, or good and cheap.
+    """The preset of that name: the paper's settings, the best found, good and cheap ones, or a descendant's.
 
     docs/methods.md says how they were chosen, and by how much they are better.
 
