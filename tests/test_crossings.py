@@ -130,7 +130,8 @@ def shows_results(folder: Path, _options: list[object], label: str) -> None:
 
 
 def asks(folder: Path, _options: list[object], label: str) -> None:
-    for table in set(TABLES) - {"runs", "reproduction", "manifest", "changes", "stages"}:
+    told = {name for name, (schema, _) in TABLES.items() if "method" in schema.names}
+    for table in told - {"stages", "reproduction"}:
         method = label.replace("'", "''")
         query = f"select count(*) as rows from {table} where run = 'all' and method = '{method}'"
         code, out, error = spade("sql", query, *at(folder, "--format", "json"))

@@ -231,7 +231,7 @@ def test_a_damaged_state_is_named_dropped_and_fitted_again(
 @pytest.mark.parametrize(
     ("method", "message"),
     [
-        ("patchwork", "method is 'patchwork': did you mean patchcore.* it is one of spade, dn2"),
+        ("patchwork", "method is 'patchwork': did you mean patchcore.* it is one of spade, rad"),
         ("dn2(5)", r"method is 'dn2\(5\)'"),
         ("dn2(k=0)", "k is 0"),
         ("dn2(j=1)", "dn2 has no setting 'j'"),

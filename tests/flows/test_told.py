@@ -47,6 +47,8 @@ def test_a_bad_night_says_what_and_where(receiver: Receiver, tmp_path: Path) -> 
         "worse": 2,
         "verdicts": "2 same, 2 worse",
         "reason": None,
+        "drifted": 0,
+        "drift_fails": False,
         "report": str(page),
     }
     head, *lines = message["text"].splitlines()

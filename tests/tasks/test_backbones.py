@@ -7,6 +7,7 @@ import pytest
 from command import spade
 
 from tasks.backbones import find_backbones
+from tasks.core.networks.known import EFFICIENTNET_LITES
 
 
 @pytest.fixture(autouse=True)
@@ -25,7 +26,7 @@ def test_what_is_here_is_found_with_its_levels(caches: Path) -> None:
     here, others = find_backbones()
     assert [(each.name, each.traits.library) for each in here] == [
         ("mobilenet_v3_small", "torchvision"),
-        ("tf_efficientnet_lite0", "timm"),
+        *((name, "timm") for name in EFFICIENTNET_LITES),
         ("wide_resnet50_2", "torchvision"),
     ]
     assert here[0].weights == caches / "mobilenet_v3_small-047dcff4.pth"

@@ -90,7 +90,8 @@ def test_methods_and_presets_are_named(command: str) -> None:
 
 def test_plan_takes_what_evaluate_takes_but_for_the_run() -> None:
     options = {name: lines(name) for name in ("evaluate", "plan")}
-    assert options["evaluate"].keys() - options["plan"].keys() == {"--memory", "--run-id", "--verbose"}
+    of_a_run = {"--memory", "--run-id", "--verbose", "--verify"}
+    assert options["evaluate"].keys() - options["plan"].keys() == of_a_run
     assert all(options["evaluate"][name].split() == line.split() for name, line in options["plan"].items())
 
 

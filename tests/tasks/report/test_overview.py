@@ -69,7 +69,7 @@ def test_an_ensemble_has_its_settings_and_those_of_its_methods(every_method: Pat
     found = facts(Source(str(every_method), "second", label))
     assert list(found) == ["all methods", label, PADIM, PATCHCORE]
     by_name = {fact.name: fact.value for fact in found[label]}
-    assert by_name == {"methods": "padim, patchcore", "rule": "ranks", "seed": "0"}
+    assert by_name == {"methods": "padim, patchcore", "rule": "ranks", "scale": "deviation", "seed": "0"}
     assert {fact.name: fact.value for fact in found[PADIM]}["levels"] == "8, 16"
 
 
