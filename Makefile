@@ -26,7 +26,7 @@ bench-startup: $(INSTALLED)
 	$(BIN)/python tests/benchmarks/startup.py
 
 bench-nights: $(INSTALLED)
-	$(BIN)/python tests/benchmarks/nights.py
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/nights.py
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tasks.run.documentation docs
