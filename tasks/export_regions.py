@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,14 +14,14 @@ from numpy.typing import NDArray
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.store import DEFAULT_STORE
-from tasks.core.pictures.regions import find_regions
+from tasks.core.pictures.regions import Region, find_regions
 from tasks.core.pictures.restore import restore
 from tasks.progress import report
 from tasks.run.tables import configuration_of
 
 RegionFormat = Literal["coco", "jsonl"]
 _NAMES: Mapping[RegionFormat, str] = {"coco": "regions.json", "jsonl": "regions.jsonl"}
-_OF_REGION = ("left", "top", "width", "height", "area", "x", "y", "peak", "peak_x", "peak_y", "mean")
+_OF_REGION = tuple(each.name for each in fields(Region))
 
 Row = dict[str, Any]
 

@@ -107,7 +107,7 @@ def export_submission(
     check_submission(folder, expected)
     note = None
     frames = (how.frame(image.height or 1, image.width or 1) for image in expected)
-    if any(frame.start > (0, 0) for frame in frames):
+    if any(max(frame.start) > 0 for frame in frames):
         note = "the run saw the centre of each image alone: evaluate with --protocol full to see all of it"
     return Submission(Path(folder), len(expected), thresholds, note)
 

@@ -32,9 +32,8 @@ def energy_test(
     """Test samples (N, D) and (M, D) against each other; distances are Euclidean.
 
     The statistic is 2 E|X-Y| - E|X-X'| - E|Y-Y'|, means over all pairs. The rows are permuted until enough
-    permutations have as much (Besag and Clifford, Biometrika 78, 1991); where nothing
-    drifted, few do.
-    The p-value is exact: it is at most any level with a probability of at most that level, if all rows are
+    permutations have as much (Besag and Clifford, Biometrika 78, 1991); where nothing drifted, few do. The
+    p-value is exact: it is at most any level with a probability of at most that level, if all rows are
     exchangeable. It is at least 1 / (permutations + 1). They are drawn anew for other rows, and are the same
     for the same.
 

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.geometry import Size
 from tasks.core.networks.known import EFFICIENTNET_LITES, RESNETS
 from tasks.core.networks.traits import INPUT_SIZE, NORMED, Grid, Level, Traits
 from tasks.core.settings import listed, suggestion
 
-Size = tuple[int, int]  # height and width, pixels
 _PROBED: Size = (INPUT_SIZE, INPUT_SIZE)
 _FINAL_NORMS = ("norm", "encoder.ln")  # of transformers, timm's and torchvision's
 _FINEST, _COARSEST = 4, 16  # strides of the levels that are kept
@@ -207,12 +207,12 @@ def _stages(name: str, layers: tuple[Level, ...] = ()) -> Mapping[Level, _Stage]
 
 @cache
 def _by_stride(name: str) -> Mapping[Level, _Stage]:
-    """The last stage of each stride from 4 on; a lone one is normed."""
+    """The last stage of each stride from 4 on."""
     found = {stage.stride: stage for stage in _maps(name, _without_values(name), every=False)}
     coarse = sorted(stride for stride in found if stride >= _FINEST)
     if not coarse:
         raise _unusable(name, "its stages give no maps")
-    return {stride: found[stride]._replace(normed=len(coarse) == 1) for stride in coarse}
+    return {stride: found[stride] for stride in coarse}
 
 
 def _default_stages(name: str) -> Mapping[Level, _Stage]:
