@@ -24,7 +24,7 @@ from typing import NamedTuple
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import DamagedStoreError, LostLockError
+from storage.errors import DamagedStoreError, LostLockError, StoreError
 from storage.results.schemas import INTERRUPTED
 from storage.store.location import Location, read_bytes
 from storage.store.lock import BusyError, exclusive
@@ -44,6 +44,11 @@ _ORDER = [("finished", "ascending"), ("run", "ascending")]
 def published_runs(store: Store) -> list[str]:
     """Ids of the runs whose run table is there, by a walk through all folders."""
     return [folder.name for folder in store.holding(store.run(), store.run_table("", "run").name)]
+
+
+def nothing_published(store: Store) -> StoreError:
+    """That a store has no run to read."""
+    return StoreError(f"the store {store.root} has no finished run yet: start one with `spade evaluate`")
 
 
 class _Look(NamedTuple):
@@ -94,8 +99,13 @@ class Index:
         """
         wanted = None if columns is None else list(dict.fromkeys(["finished", *columns]))
         base = self._folded(_RUNS, None if wanted is None else ["run", ACCEPTED, *wanted])
-        records = self._records(wanted, sound=sound)
+        records = self._of_folders(wanted, sound=sound)
         return _together([*base, *records.values()]).sort_by(_ORDER)
+
+    def records(self, columns: Sequence[str] | None = None, *, sound: bool = False) -> pa.Table:
+        """As `runs`, without ACCEPTED: what the table of runs shows."""
+        found = self.runs(columns, sound=sound)
+        return found.drop_columns([name for name in (ACCEPTED,) if name in found.column_names])
 
     def rows(self, table: str, columns: Sequence[str] | None, *, sound: bool = False) -> pa.Table:
         """`run`, and the columns named, of an indexed table of all runs that have it; in no order of these.
@@ -104,7 +114,7 @@ class Index:
             DamagedStoreError: a table that the index does not tell of is damaged or absent, as of `runs`.
         """
         base = self._folded(table, None if columns is None else ["run", *columns])
-        records = self._records(["status"], sound=sound)
+        records = self._of_folders(["status"], sound=sound)
         whole = [run for run, record in records.items() if not _is_interrupted(record)]
         paths = [self._store.run_table(run, table) for run in whole]
         found = list(base)
@@ -158,7 +168,8 @@ class Index:
         self._content = None
         self._ask(published_runs(self._store))
 
-    def _records(self, columns: Sequence[str] | None, *, sound: bool) -> dict[str, pa.Table]:
+    def _of_folders(self, columns: Sequence[str] | None, *, sound: bool) -> dict[str, pa.Table]:
+        """The records of the runs that only their folders tell of."""
         found = {}
         for run, content in self._contents.items():
             try:
@@ -233,9 +244,7 @@ def discrepancy(store: Store, damaged: Collection[str]) -> str | None:
         for run, content in zip(published, records, strict=True)
         if run not in damaged
     ]
-    found = _without(Index(store).runs(sound=True), damaged)
-    if ACCEPTED in found.column_names:
-        found = found.drop_columns([ACCEPTED])
+    found = _without(Index(store).records(sound=True), damaged)
     expected = _together(truth).sort_by(_ORDER)
     if not found.select(sorted(found.column_names)).equals(expected.select(sorted(expected.column_names))):
         return "it is not what the folders of runs say"
@@ -330,7 +339,11 @@ def _of_run(run: str, content: bytes | None, columns: Sequence[str] | None) -> p
     """The table in this file, with its run in front."""
     if content is None:
         raise FileNotFoundError("it is absent")
-    table = parse_table(content, columns)
+    return with_run(run, parse_table(content, columns))
+
+
+def with_run(run: str, table: pa.Table) -> pa.Table:
+    """A table of a run, with its id in front."""
     return table.add_column(0, "run", texts([run] * table.num_rows))
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from storage.errors import StoreError
-from storage.results.index import ACCEPTED, Index
+from storage.results.index import Index, nothing_published, with_run
 from storage.results.metrics import AVERAGED
 from storage.results.runs import read_tables
 from storage.results.schemas import INTERRUPTED
@@ -139,7 +139,7 @@ class Results:
         rows = index.rows("categories", ["dataset", "category", "method", *wanted])
         records = index.runs(["status", "methods", "configuration_key"])
         if not records.num_rows:
-            raise self._empty()
+            raise nothing_published(self._store)
         for name, value in (("dataset", dataset), ("category", category), ("method", method)):
             if value is not None and rows.num_rows:
                 rows = rows.filter(pc.field(name) == value)
@@ -266,7 +266,7 @@ class Results:
         records = self._records(["status", "sweep"])
         whole = records.filter(pc.invert(pc.is_in(records["status"], value_set=texts([INTERRUPTED]))))
         if not whole.num_rows:
-            raise self._empty()
+            raise nothing_published(self._store)
         plain = whole.filter(pc.is_null(whole["sweep"]))
         return str((plain if plain.num_rows else whole)["run"][-1])
 
@@ -292,7 +292,6 @@ class Results:
         return sorted(before, key=lambda row: places[row["run"]], reverse=True)
 
     def _frame(self, name: str, run: str) -> pd.DataFrame:
-
         table = self._table(name, run)
         frame = table.to_pandas(maps_as_pydicts="strict")
         kinds = {field.name: pandas_kind(field) for field in table.schema}
@@ -319,18 +318,14 @@ class Results:
             if name != "run" and not self._store.exists(self._store.run_table(ids[0], name)):
                 self._check_whole(ids[0])
             tables = self._read(ids, name)
-        of_runs = [
-            table.add_column(0, "run", texts([run_id] * table.num_rows))
-            for run_id, table in zip(ids, tables, strict=True)
-        ]
-        return pa.concat_tables(of_runs, promote_options="default")
+        return pa.concat_tables(map(with_run, ids, tables), promote_options="default")
 
     def _records(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The records of all runs as they ended, or columns of them; StoreError if there are none."""
-        records = Index(self._store).runs(columns)
+        records = Index(self._store).records(columns)
         if not records.num_rows:
-            raise self._empty()
-        return records.drop_columns([name for name in (ACCEPTED,) if name in records.column_names])
+            raise nothing_published(self._store)
+        return records
 
     def _check_whole(self, run_id: str) -> None:
         record = self.rows("run", run_id)[0]
@@ -357,11 +352,6 @@ class Results:
         others = f" and {len(ids) - len(shown)} others" if len(ids) > len(shown) else ""
         return StoreError(
             f"no finished run {run!r} in {self._store.root}: it has {', '.join(sorted(shown))}{others}"
-        )
-
-    def _empty(self) -> StoreError:
-        return StoreError(
-            f"the store {self._store.root} has no finished run yet: start one with `spade evaluate`"
         )
 
     def _read(self, run_ids: Sequence[str], name: str) -> list[pa.Table]:

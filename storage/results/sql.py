@@ -11,12 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from storage.errors import StoreError
-from storage.results.index import ACCEPTED, INDEXED, Index
+from storage.results.index import INDEXED, Index, nothing_published, with_run
 from storage.results.reader import Results
 from storage.results.runs import read_tables
 from storage.results.schemas import INTERRUPTED, TABLES
 from storage.store.store import DEFAULT_STORE, Store
-from storage.store.tables import texts
 
 _SETTINGS = {  # no file, no extension, no variable of Python: a query sees the tables alone
     "enable_external_access": "false",
@@ -66,15 +65,15 @@ def answer(
 
 def _table(store: Store, index: Index, name: str) -> pa.Table:
     """A table of all runs, oldest first; an interrupted one has a record, and no other."""
-    records = index.runs()
-    if not len(records):
-        raise StoreError(f"the store {store.root} has no finished run yet: start one with `spade evaluate`")
+    records = index.records()
+    if not records.num_rows:
+        raise nothing_published(store)
     runs = records["run"].to_pylist()
     whole = [
         run for run, status in zip(runs, records["status"].to_pylist(), strict=True) if status != INTERRUPTED
     ]
     if name == "runs":
-        found = [records.select([name for name in records.column_names if name != ACCEPTED])]
+        found = [records]
     elif name in INDEXED:
         rows = index.rows(name, None)
         places = pc.index_in(rows["run"], value_set=records["run"].combine_chunks())
@@ -84,9 +83,5 @@ def _table(store: Store, index: Index, name: str) -> pa.Table:
         if name == "reproduction":
             paths = store.reproductions()
             whole = [path.stem for path in paths]
-        found = [
-            table.add_column(0, "run", texts([run] * table.num_rows))
-            for run, table in zip(whole, read_tables(store, paths), strict=True)
-        ]
-    empty = TABLES[name][0].empty_table().add_column(0, "run", texts([]))
-    return pa.concat_tables(found or [empty], promote_options="default")
+        found = [*map(with_run, whole, read_tables(store, paths))]
+    return pa.concat_tables(found or [with_run("", TABLES[name][0].empty_table())], promote_options="default")
