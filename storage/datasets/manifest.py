@@ -21,13 +21,12 @@ SCORED_SPLITS = ("test", "validation", "unlabelled")
 class ImageFile:
     """One file of a dataset: an image, or a mask that no image claims (split "ground_truth").
 
-    `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label, and
-    `sample` where images are no views of a piece. `stamp` and
-    `mask_stamp` tell without reading whether a file is the one that was read (`tree.py`). `mask_peak` is the
-    highest value of the masks on the scale of 0 to 255, `mask_threshold` that above which a pixel is
-    anomalous. `mask_reason` says why an anomalous image has no usable mask; `reason` why the file is set
-    aside; `warning` what is odd about a file that is used: in each, what a colon and a blank precede is of
-    this file alone.
+    `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label, and `sample`
+    where images are no views of a piece. `stamp` and `mask_stamp` tell without reading whether a file is the
+    one that was read (`tree.py`). `mask_peak` is the highest value of the masks on the scale of 0 to 255,
+    `mask_threshold` that above which a pixel is anomalous. `mask_reason` says why an
+    anomalous image has no usable mask; `reason` why the file is set aside; `warning` what is odd about a file
+    that is used: in each, what a colon and a blank precede is of this file alone.
     """
 
     dataset: str

@@ -21,10 +21,14 @@ def label(name: str, meaning: str, *, nullable: bool = True, **more: str) -> pa.
 
 THRESHOLD_RULES = {"embedding": "score_embedding", "map": "score_map", "pixel": "peak"}
 _METHOD = label("method", "its name, with the settings that are not the published ones", nullable=False)
+_OF_CATEGORY = (
+    label("dataset", "name of the dataset", nullable=False),
+    label("category", "name of the category", nullable=False),
+)
+_OF_METHOD = (*_OF_CATEGORY, _METHOD)
 MANIFEST = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
+        *_OF_CATEGORY,
         label(
             "split",
             "train, validation, test, unlabelled, or ground_truth: a mask that no image claims",
@@ -63,9 +67,7 @@ MANIFEST = pa.schema(
 
 CATEGORIES = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         label("status", "ok or failed", nullable=False),
         field("reason", pa.string(), "why it failed"),
         *(field(each.name, pa.float64(), f"{each.described}. Here: {each.convention}") for each in METRICS),
@@ -128,9 +130,7 @@ SUMMARY = pa.schema(
 
 IMAGES = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         field("image_id", pa.string(), "path below the dataset's root", nullable=False),
         field("sha256", pa.string(), "of the file; null where it could not be read"),
         label(
@@ -181,9 +181,7 @@ NEIGHBORS = pa.schema(
 
 KINDS = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         label("defect", "kind of defect", nullable=False),
         field("images", pa.int64(), "anomalous test images of this kind that are scored", nullable=False),
         *(
@@ -237,9 +235,7 @@ _SEGMENTATION = (
 )
 OPERATING = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         _RULE,
         field("fpr", pa.float64(), "false-positive rate that was named", nullable=False),
         field(
@@ -261,9 +257,7 @@ OPERATING = pa.schema(
 
 MISSES = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         _RULE,
         label("defect", "kind of defect", nullable=False),
         field("images", pa.int64(), "anomalous test images of this kind", nullable=False),
@@ -273,9 +267,7 @@ MISSES = pa.schema(
 
 OPERATING_CURVE = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         _RULE,
         field("fpr", pa.float64(), "a false-positive rate that could be named", nullable=False),
         field("threshold", pa.float64(), "the threshold that it would have, from the same normal images"),
@@ -287,9 +279,7 @@ OPERATING_CURVE = pa.schema(
 
 REGIONS = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         field("image_id", pa.string(), "path below the dataset's root", nullable=False),
         field("region", pa.int32(), "its number in the image, 1 has the highest peak", nullable=False),
         label("defect", "what the image is labelled: kind of defect, good, or unlabelled", nullable=False),
@@ -319,8 +309,7 @@ REGIONS = pa.schema(
 
 DRIFT = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
+        *_OF_CATEGORY,
         label(
             "measure",
             "embedding; distance: mean squared distance of the embedding to the 5 nearest of one half of the "
@@ -368,9 +357,7 @@ def _test(family: str) -> tuple[pa.Field, ...]:
 COMPARISONS = pa.schema(
     [
         field("reference_run", pa.string(), "the run compared with, null if there is none"),
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
-        _METHOD,
+        *_OF_METHOD,
         label("metric", "a metric's column in the categories table", nullable=False),
         field("value", pa.float64(), "of this run"),
         field("reference", pa.float64(), "value of the reference run"),
@@ -390,8 +377,7 @@ COMPARISONS = pa.schema(
 
 METHOD_COMPARISONS = pa.schema(
     [
-        label("dataset", "name of the dataset", nullable=False),
-        label("category", "name of the category", nullable=False),
+        *_OF_CATEGORY,
         label("metric", "a metric's column in the categories table", nullable=False),
         label("method", "one method", nullable=False),
         field("reference", pa.string(), "the other, on the same images", nullable=False),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
+from storage.results.schemas import THRESHOLD_RULES
 from tasks.core.metrics.operating import Segmentation, attainable, binomial_interval
 from tasks.core.pictures.regions import find_regions
 from tasks.core.pictures.restore import restore
@@ -57,7 +58,7 @@ def operate(scoring: Scoring) -> tuple[Operation, Stage]:
     test = part.test_images
     tables: dict[str, list[Row]] = {"operating": [], "misses": [], "operating_curve": []}
     for rule in reversed(rules):
-        values = {image: of_images[image.image_id][_COLUMNS[rule]] for image in test}
+        values = {image: of_images[image.image_id][THRESHOLD_RULES[rule]] for image in test}
         of_rule = about | {"rule": rule}
         cost = _cost(limits[rule], values)
         if rule == "pixel":
@@ -78,9 +79,6 @@ def operate(scoring: Scoring) -> tuple[Operation, Stage]:
     return Operation(tables, found), scoring.stage("operate", seconds, len(images), len(images))
 
 
-_COLUMNS: Mapping[Rule, str] = {"embedding": "score_embedding", "map": "score_map", "pixel": "peak"}
-
-
 def _by_image(
     scoring: Scoring, images: Sequence[ImageFile], limits: Mapping[Rule, Threshold]
 ) -> dict[str, Row]:
@@ -90,7 +88,7 @@ def _by_image(
         record = scoring.scores.read(image.key)
         row: Row = {"score_embedding": record.score_embedding, "score_map": record.score_map}
         row |= {
-            f"flagged_{rule}": row[_COLUMNS[rule]] > limit.value
+            f"flagged_{rule}": row[THRESHOLD_RULES[rule]] > limit.value
             for rule, limit in limits.items()
             if rule != "pixel" and limit.value is not None
         }
@@ -202,19 +200,26 @@ def _described(limit: Threshold) -> Row:
 
 def _cost(limit: Threshold, values: Mapping[ImageFile, float]) -> Row:
     """False alarms and misses at a threshold, of images with these scores."""
-    normal, anomalous = (
-        [value for image, value in values.items() if image.anomalous is kind] for kind in (False, True)
-    )
+    normal, anomalous = _by_label(values)
     counts: Row = {"normal": len(normal), "anomalous": len(anomalous)}
     if limit.value is None:
         return counts
-    alarms = sum(value > limit.value for value in normal)
-    missed = sum(value <= limit.value for value in anomalous)
+    alarms = int(np.sum(normal > limit.value))
+    missed = int(np.sum(anomalous <= limit.value))
     return (
         counts
         | _share("false_alarms", "false_alarm_rate", alarms, len(normal))
         | _share("missed", "miss_rate", missed, len(anomalous))
     )
+
+
+def _by_label(values: Mapping[ImageFile, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The scores of the normal and of the anomalous images."""
+    normal, anomalous = (
+        np.array([value for image, value in values.items() if image.anomalous is label], np.float64)
+        for label in (False, True)
+    )
+    return normal, anomalous
 
 
 def _misses(limit: Threshold, values: Mapping[ImageFile, float]) -> list[Row]:
@@ -246,10 +251,7 @@ def _curve(limit: Threshold, values: Mapping[ImageFile, float], measured: _Measu
     """What each rate that the same normal images can give would cost."""
     if limit.value is None:
         return []
-    normal, anomalous = (
-        np.array([value for image, value in values.items() if image.anomalous is kind])
-        for kind in (False, True)
-    )
+    normal, anomalous = _by_label(values)
     return [
         {
             "fpr": rate,

@@ -18,8 +18,7 @@ class File:
     A normal image of the split "undecided" is divided by its content. `image_id` and `masks` are paths below
     the dataset's root; several masks of an image are joined. `by_mask` says that the image is anomalous only
     if its masks have an anomalous pixel, `defect` being its kind then. `sample` names the piece that the
-    image is one of several views of. `reason` says why the file is not to
-    be used.
+    image is one of several views of. `reason` says why the file is not to be used.
     """
 
     category: str

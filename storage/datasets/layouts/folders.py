@@ -22,8 +22,8 @@ class Folders(Divided):
     """Images and masks found by patterns (`storage/datasets/globs.py`) of paths below the root.
 
     A file belongs to the first that matches, in the order `train_normal`, `test_normal`, `normal`,
-    `anomalous`. A file that is another's mask is no image. Views of a piece
-    have the part `{sample}` in common.
+    `anomalous`. A file that is another's mask is no image. Views of a piece have
+    the part `{sample}` in common.
 
     Attributes:
         normal: normal images, divided into training and test images by a seeded hash of their content.
