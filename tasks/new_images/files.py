@@ -16,7 +16,7 @@ from storage.errors import DatasetError
 from tasks.core.pictures.colours import heat_colours
 from tasks.core.pictures.overlays import evaluated_area, paired
 from tasks.core.pictures.restore import heat_picture, mask_picture, pixel
-from tasks.new_images.matches import Match
+from tasks.methods.matches import Match
 from tasks.new_images.scorer import Scored, Scorer
 from tasks.progress import report
 
@@ -60,7 +60,7 @@ def score_files(scorer: Scorer, names: Sequence[str], output: str | None = None)
                 "threshold": scored.threshold.value,
                 "verdict": scored.verdict,
                 "neighbors": [asdict(neighbor) for neighbor in scored.neighbors],
-                "matches": [_in_pixels(scorer, scored, match) for match in matches],
+                "matches": [_in_pixels(scored, match) for match in matches],
                 **pictures,
             }
         report("score", category, done, len(files))
@@ -107,10 +107,10 @@ def _write_pictures(scorer: Scorer, scored: Scored, path: Path) -> dict[str, str
     return {columns[suffix]: str(path.with_name(path.name + suffix)) for suffix in pictures}
 
 
-def _in_pixels(scorer: Scorer, scored: Scored, match: Match) -> dict[str, Any]:
+def _in_pixels(scored: Scored, match: Match) -> dict[str, Any]:
     """A match for machines: columns and rows in the images."""
     height, width = scored.image.shape[:2]
-    training = scorer.finished.part.manifest.train()[match.position]
+    training = match.training
     how = scored.preprocessing
     corners = None if match.window is None else (match.window[:2], match.window[2:])
     size = training.width or 0, training.height or 0
@@ -130,7 +130,7 @@ def _write_matches(scorer: Scorer, scored: Scored, matches: Sequence[Match], pat
     dataset, rows = scorer.scoring.part.job.dataset, []
     for match in matches:
         try:
-            training = read_image(dataset, scorer.finished.part.manifest.train()[match.position])
+            training = read_image(dataset, match.training)
         except UnreadableImageError:
             continue
         here, there = (evaluated_area(each, scored.preprocessing, TILE) for each in (scored.image, training))

@@ -25,10 +25,11 @@ from tasks.core.networks.geometry import Preprocessing
 from tasks.core.networks.preprocess import preprocess
 from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed
+from tasks.methods.matches import Match
 from tasks.methods.scoring import Asked
 from tasks.methods.thresholds import Rule, Threshold, threshold
 from tasks.new_images.finished import Finished
-from tasks.new_images.matches import Match, Matcher
+from tasks.new_images.matches import Matcher
 
 if TYPE_CHECKING:
     from tasks.core.networks.backbone import Backbone

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from storage.datasets.manifest import ImageFile, Manifest
 from storage.results.report_folder import ReportFolder
 from tasks.core.methods.interface import Method
+from tasks.methods.matches import Match
 from tasks.report.images import write_training
-from tasks.report.matches import Found, Match, matches
+from tasks.report.matches import Found, matches
 from tasks.report.source import Row, Source
 
 
@@ -43,7 +44,6 @@ class Explanations:
             does; "" if none does.
         matched_by: the same of the one that says where the best match of a patch lies.
         competitors: which training images' patches compete, in words.
-        measure: what is least at the best match, in words.
         neighbors: nearest first; none where no method names any.
         matches: one a matched grid, or why there are none.
     """
@@ -51,7 +51,6 @@ class Explanations:
     near_by: str
     matched_by: str
     competitors: str
-    measure: str
     neighbors: Mapping[str, list[Neighbor]]
     matches: Mapping[str, list[MatchView] | str]
 
@@ -66,11 +65,11 @@ def explain(
     matcher = _first(member.correspondence is not None for member in settled.members)
     train, test = part.train(), part.tested()
     found: Found = {}
-    competitors, measure = "", ""
+    competitors = ""
     if matcher is not None:
         method = settled.members[matcher]
         found = matches(source, source.scores(category), test, train, method, pool)
-        competitors, measure = _in_words(method)
+        competitors = _competitors(method)
     by_id = {entry.image_id: entry for entry in train}
     named = [row["neighbor_id"] for entry in test for row in source.neighbors.get(entry.image_id, [])]
     matched = [match.training.image_id for listed in found.values() for match in _listed(listed)]
@@ -82,7 +81,6 @@ def explain(
         "" if near is None else labels[near],
         "" if matcher is None else labels[matcher],
         competitors,
-        measure,
         neighbors,
         {image_id: _views(listed, neighbors[image_id], files) for image_id, listed in found.items()},
     )
@@ -93,10 +91,9 @@ def _first(answers: Iterable[bool]) -> int | None:
     return next((place for place, answer in enumerate(answers) if answer), None)
 
 
-def _in_words(method: Method) -> tuple[str, str]:
-    """What is compared, and by which measure."""
+def _competitors(method: Method) -> str:
     correspondence = method.correspondence
-    return ("", "") if correspondence is None else (correspondence.competitors, correspondence.measure)
+    return "" if correspondence is None else correspondence.competitors
 
 
 def _listed(found: list[Match] | str) -> Sequence[Match]:

@@ -101,7 +101,7 @@ def test_the_best_match_is_that_of_the_report(folder: Path, label: str) -> None:
         for one, other in zip(mine, theirs, strict=True):
             assert (one.levels, one.at, one.there) == (other.levels, other.at, other.there)
             assert (one.window, one.distance) == (other.window, other.distance)
-            assert part.train()[one.position].image_id == other.training.image_id
+            assert one.training.image_id == other.training.image_id
 
 
 def test_the_picture_of_a_match_has_a_row_a_grid(folder: Path, tmp_path: Path) -> None:

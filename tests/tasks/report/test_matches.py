@@ -12,7 +12,8 @@ from tasks.core.matching.correspondence import hottest_cell
 from tasks.core.matching.retrieval import random_order
 from tasks.core.methods.registry import parse_method
 from tasks.core.methods.spade import Spade
-from tasks.report.matches import Match, matches
+from tasks.methods.matches import Match
+from tasks.report.matches import matches
 from tasks.report.source import Source
 
 from .conftest import LABELS
