@@ -16,6 +16,7 @@ from tasks.progress import LOGGER
 from tasks.run.drift import measure_drift
 from tasks.run.extract import extract
 from tasks.run.operating import Operation, operate
+from tasks.run.robustness import measure_robustness
 from tasks.run.summarize import failure, summarize
 
 
@@ -42,7 +43,9 @@ def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
     outcomes = []
     for number, of_part in enumerate(by_part):
         shared = stages if number == 0 else [replace(stage, seconds=0.0, computed=0) for stage in stages]
-        outcomes.append(_summarized(category, of_part, shared, done, failed, drift))
+        outcome = _summarized(category, of_part, shared, done, failed, drift)
+        scored = [scoring for scoring in of_part if scoring not in failed]
+        outcomes.append(_corrupted(outcome, scored) if of_part[0].part.job.corruptions else outcome)
     return outcomes
 
 
@@ -103,6 +106,17 @@ def _summarized(
         rows.append(failure(scoring.part, scoring.method, reason))
         reasons.append(reason)
     return Outcome(category, rows, "; ".join(dict.fromkeys(reasons)) or None, stages, images, tables)
+
+
+def _corrupted(outcome: Outcome, scorings: Sequence[Scoring]) -> Outcome:
+    """The outcome with what corruptions cost, or why that could not be measured."""
+    try:
+        rows, stages = measure_robustness(scorings) if scorings else ([], [])
+    except Exception as error:
+        reasons = filter(None, (outcome.reason, _reason(error, outcome.category)))
+        return replace(outcome, reason="; ".join(dict.fromkeys(reasons)))
+    tables = outcome.tables | {"robustness": rows}
+    return replace(outcome, tables=tables, stages=[*outcome.stages, *stages])
 
 
 def _reason(error: Exception, category: str) -> str:

@@ -11,6 +11,7 @@ from flows.runners import task_runner
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
+from tasks.core.corruptions import corruptions as chosen_corruptions
 from tasks.core.methods.registry import parse_methods
 from tasks.job import Job, Outcome, Request
 from tasks.progress import LOGGER
@@ -43,6 +44,8 @@ def evaluate(
     gate: Mapping[str, float] | None = None,
     methods: Sequence[str] = ("spade",),
     verify: bool = False,
+    corruptions: Sequence[str] = (),
+    severities: Sequence[int] = (),
 ) -> str:
     """Evaluate the categories of a dataset, or those named, and publish a run; its id is returned.
 
@@ -52,6 +55,8 @@ def evaluate(
     more than the tolerance that stands there. Without a gate these are `default_gate`.
     `methods` are texts such as "spade(k_image=5)": all score from the same features, and are compared.
     To `verify` is to read every file, also those that seem unchanged since the last run.
+    With `corruptions` (`tasks/core/corruptions.py`), in these or all `severities`, it is also measured what
+    they cost at the operating point; it is another run than one without.
 
     Categories are worked on side by side as far as the flow's task runner does: one after the other by
     default (`flows/runners.py`).
@@ -71,6 +76,7 @@ def evaluate(
             device,
             batch_size,
             memory_gib,
+            chosen_corruptions(corruptions, severities) if corruptions else (),
         )
     )
     ingested = ingest(job, verify=verify)

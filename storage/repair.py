@@ -27,7 +27,8 @@ class Finding:
 def examine(store: Store) -> list[Finding]:
     """Read all that the store holds, and report what is damaged or was left by an interrupted writer."""
     findings = []
-    groups = [*store.entries(store.features()), *store.entries(store.scores()), store.looks()]
+    folders = (store.features(), store.scores(), store.corrupted())
+    groups = [*(group for folder in folders for group in store.entries(folder)), store.looks()]
     for group in groups:
         segments = Segments(store, group)
         for name, reason in segments.damaged():

@@ -19,7 +19,7 @@ def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
     for run in runs:
         groups |= {store.features(row["feature_key"]) for row in results.rows("run", run)}
         keys = {row["score_key"] for row in results.rows("categories", run)} - {None}
-        groups |= {store.scores(key) for key in keys}
+        groups |= {folder for key in keys for folder in (store.scores(key), store.corrupted(key))}
     merged = []
     for group in sorted(groups):
         try:

@@ -15,6 +15,7 @@ from storage.store.location import read_bytes
 from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import read_table
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
+from tasks.core.corruptions import Corruption
 from tasks.core.methods.interface import Method, Pyramid
 from tasks.core.methods.spade import Spade
 from tasks.core.networks.traits import Level
@@ -38,6 +39,7 @@ class Request:
         device: "auto", or one of torch's.
         batch_size: images in a forward pass.
         memory_gib: bound of what is kept of training images in memory while a method is fitted and scores.
+        corruptions: what is done to test images to see what that costs; nothing by default.
     """
 
     dataset: Dataset
@@ -49,6 +51,7 @@ class Request:
     device: str = "auto"
     batch_size: int = DEFAULT_BATCH_SIZE
     memory_gib: float = DEFAULT_MEMORY_GIB
+    corruptions: tuple[Corruption, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,7 @@ class Job:
     started: str
     sweep: str | None = None
     sweep_points: int | None = None
+    corruptions: tuple[Corruption, ...] = ()
 
     @property
     def memory_bytes(self) -> float:

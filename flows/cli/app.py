@@ -17,7 +17,7 @@ from flows.cli.running import errors
 _HEADINGS = {  # commands by heading and module
     ("Evaluate a dataset", "evaluation"): ("evaluate", "plan", "demo"),
     ("Datasets", "datasets"): ("inspect", "datasets", "add"),
-    ("Experiments", "experiments"): ("sweep", "reproduce", "methods"),
+    ("Experiments", "experiments"): ("sweep", "reproduce", "methods", "robustness"),
     ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
     ("What the store holds", "results"): ("results", "sql", "report", "export", "repair"),
     ("New images and networks", "images"): ("score", "backbones"),

@@ -17,12 +17,17 @@ from flows.cli.options import (
     FormatOption,
     RegistryOption,
     Root,
+    RunId,
     StoreOption,
     SweepId,
     Verbose,
 )
 from flows.cli.running import resolved, run_flow
-from flows.cli.settings import Axes, Methods, Open, Preset, Shared
+from flows.cli.settings import Axes, Methods, Open, Preset, Settings, Shared
+from tasks.core.corruptions import KINDS
+from tasks.core.settings import listed
+
+_RATE = 0.05  # false positives where none is named
 
 
 def sweep(
@@ -102,6 +107,52 @@ def reproduce(
         load=load,
         show=partial(print_reproduction, style=format),
         spade={each.name: given[each.name] for each in fields(Spade) if each.name in given},
+        run_id=run_id,
+        verbose=verbose,
+        **asdict(worker),
+    )
+
+
+def robustness(
+    root: Root,
+    /,
+    *,
+    category: Categories = None,
+    preset: Preset = "paper",
+    method: Methods = None,
+    corruption: Annotated[
+        list[str] | None, Parameter(help=f"{listed(KINDS)}; repeatable. Default: all.")
+    ] = None,
+    severity: Annotated[
+        list[int] | None, Parameter(help="1, the least, to 5; repeatable. Default: all.")
+    ] = None,
+    settings: Settings = Settings(),  # noqa: B008 (frozen)
+    worker: Worker = Worker(),  # noqa: B008 (frozen)
+    store: StoreOption = DEFAULT_STORE,
+    registry: RegistryOption = DEFAULT_REGISTRY,
+    run_id: RunId = None,
+    format: FormatOption = "table",
+    verbose: Verbose = False,
+) -> int:
+    """Evaluate a dataset, and again with its test images made worse: ROCAUC, false alarms, misses.
+
+    Thresholds are those of the images as they are, at --fpr, by default 0.05. What the store has is not
+    computed again.
+    """
+    from flows.cli.screen.runs import print_robustness
+    from tasks.core.corruptions import corruptions
+    from tasks.methods.recipes import recipe
+
+    chosen = recipe({"fpr": _RATE} | settings.values(), method or (), preset)
+    named = corruptions(corruption or (), severity or ())
+    return run_flow(
+        resolved(root, registry, category),
+        store,
+        chosen.configuration,
+        show=partial(print_robustness, style=format),
+        methods=[each.label for each in chosen.methods],
+        corruptions=list(dict.fromkeys(each.name for each in named)),
+        severities=sorted({each.severity for each in named}),
         run_id=run_id,
         verbose=verbose,
         **asdict(worker),

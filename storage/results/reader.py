@@ -92,6 +92,10 @@ class Results:
         """One row a region of an image above the pixel threshold of the operating point."""
         return self._frame("regions", run)
 
+    def robustness(self, run: str = "latest") -> pd.DataFrame:
+        """One row a category, method, score, corruption and severity: what `spade robustness` found."""
+        return self._frame("robustness", run)
+
     def neighbors(self, run: str = "latest") -> pd.DataFrame:
         """One row a test image and rank: the training image and its squared distance."""
         return self._frame("neighbors", run)

@@ -255,6 +255,30 @@ OPERATING = pa.schema(
     ]
 )
 
+ROBUSTNESS = pa.schema(
+    [
+        *_OF_METHOD,
+        _RULE,
+        label("corruption", "what was done to the test images; none: they are as they are", nullable=False),
+        field("severity", pa.int32(), "1 to 5; 0 of none", nullable=False),
+        field("amount", pa.float64(), "how much was done: see docs/evaluating.md; null of none"),
+        field("fpr", pa.float64(), "false-positive rate that was named", nullable=False),
+        field(
+            "threshold",
+            pa.float64(),
+            "that of the operating point, from normal images as they are, for all corruptions",
+        ),
+        field("normal", pa.int64(), "normal test images", nullable=False),
+        field("anomalous", pa.int64(), "anomalous test images", nullable=False),
+        field("rocauc", pa.float64(), "image ROCAUC of this score"),
+        field("rocauc_low", pa.float64(), "low end of its 95 % interval, DeLong, logit scale"),
+        field("rocauc_high", pa.float64(), "high end of it"),
+        *_share("false_alarms", "false_alarm_rate", "normal test images above the threshold"),
+        *_share("missed", "miss_rate", "anomalous test images not above it"),
+        field("reason", pa.string(), "why ROCAUC, false alarms and misses, or some of them, are null"),
+    ]
+)
+
 MISSES = pa.schema(
     [
         *_OF_METHOD,
@@ -506,7 +530,7 @@ REPRODUCTION = pa.schema(
     ]
 )
 
-OPTIONAL_TABLES = ("operating", "misses", "operating_curve", "regions")  # empty unless asked for
+OPTIONAL_TABLES = ("operating", "misses", "operating_curve", "regions", "robustness")  # if asked for
 TABLES = {
     "runs": (RUN_FACTS, "One row a run: what was computed, from what, with what. Every run's, oldest first."),
     "categories": (CATEGORIES, "One row a category and method: counts and every metric."),
@@ -527,6 +551,11 @@ TABLES = {
         REGIONS,
         "One row a region of a scored image above the pixel threshold of the operating point, by method; "
         "positions in the image as it was read. Written by `spade export --format coco`, too.",
+    ),
+    "robustness": (
+        ROBUSTNESS,
+        "One row a category, method, score, corruption and severity: what it costs. "
+        "`spade robustness` fills it.",
     ),
     "neighbors": (NEIGHBORS, "One row a test image, method and rank: the training images nearest to it."),
     "comparisons": (

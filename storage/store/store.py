@@ -7,6 +7,7 @@ features/FEATURE_KEY/                    segments of embeddings and pyramids (fe
 indices/FEATURE_KEY/GALLERY.faiss|.json  faiss indices and their seals (sealed.py, indices.py)
 states/STATE_KEY.npz|.json               what a method learned of training images (states.py)
 scores/SCORE_KEY/                        segments of anomaly maps and scores (scores.py)
+corrupted/SCORE_KEY/                     segments of scores of images made worse (corrupted.py)
 alike/KEY/TIME~SCORE_KEY                 scores that differ in nothing but training images (reuse.py)
 jobs/RUN_ID/manifest|run.parquet         of a run that is under way; its record says interrupted
 jobs/RUN_ID/set-aside/CATEGORY.json      why images could not be used after all
@@ -199,6 +200,10 @@ class Store(Files):
     def scores(self, score_key: str = "") -> Location:
         """Segments of one score key; without one, the folder of all."""
         return self.root / "scores" / score_key
+
+    def corrupted(self, score_key: str = "") -> Location:
+        """Segments of scores of images made worse, of one score key; without one, the folder of all."""
+        return self.root / "corrupted" / score_key
 
     def alike(self, key: str) -> Location:
         """Folder of the names of scores that differ in nothing but training images."""

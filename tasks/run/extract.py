@@ -8,6 +8,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,6 +26,7 @@ from tasks.core.networks import tiles
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.geometry import Size
 from tasks.core.networks.preprocess import preprocess
+from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Stage
 from tasks.network import network_of
 from tasks.progress import report
@@ -95,19 +97,25 @@ def _append(
     loaded = {entry.key: _load(job, entry) for entry in entries}
     images = {key: image for key, image in loaded.items() if not isinstance(image, str)}
     if images:
-        settings = job.configuration
         with np.errstate(over="ignore"):  # the store refuses what overflowed, and says what to do
-            embeddings, levels = tiles.features(
-                _backbone(job),
-                [values for values, _ in images.values()],
-                settings.preprocessing,
-                settings.grids,
-                batch_size=job.batch_size,
-                dtype=np.dtype(settings.dtype),
-            )
-            features.append(list(images), embeddings, levels)
+            features.append(list(images), *features_of(job, [values for values, _ in images.values()]))
     reasons = {key: reason for key, reason in loaded.items() if isinstance(reason, str)}
     return len(images), reasons, {key: seen for key, (_, seen) in images.items()}
+
+
+def features_of(
+    job: Job, inputs: Sequence[NDArray[np.float32]]
+) -> tuple[NDArray[Any], dict[Level, NDArray[Any]]]:
+    """Embeddings (B, D) and levels (B, H, W, C) of preprocessed images (3, H', W'), as they are stored."""
+    settings = job.configuration
+    return tiles.features(
+        _backbone(job),
+        inputs,
+        settings.preprocessing,
+        settings.grids,
+        batch_size=job.batch_size,
+        dtype=np.dtype(settings.dtype),
+    )
 
 
 def _check_sizes(part: Part) -> None:

@@ -67,7 +67,9 @@ class _Kept:
 
 
 def fingerprint(job: Job, manifest: Manifest) -> str:
-    """Digest of all that determines a run's tables: settings, weights, methods, categories and data."""
+    """Digest of all that determines a run's tables: settings, weights, methods, corruptions, data."""
     settings = job.configuration.values() | {"weights": job.weights_sha256}
     methods = [method.label for method in job.methods]
-    return digest([settings, methods, manifest.dataset, manifest.categories(), manifest.digest()])
+    corruptions = [[[each.name, each.severity] for each in job.corruptions]] if job.corruptions else []
+    described = [settings, methods, manifest.dataset, manifest.categories(), manifest.digest()]
+    return digest([*described, *corruptions])

@@ -40,6 +40,11 @@ class Operation:
     images: dict[str, Row] = field(default_factory=dict)
 
 
+def rules_of(scoring: Scoring) -> tuple[Rule, ...]:
+    """The scores that the method has."""
+    return RULES if scoring.method.has_map else RULES[-1:]
+
+
 @step
 def operate(scoring: Scoring) -> tuple[Operation, Stage]:
     """Fix the thresholds by normal images, and apply them to all scored ones.
@@ -49,7 +54,7 @@ def operate(scoring: Scoring) -> tuple[Operation, Stage]:
     """
     start, part = time.perf_counter(), scoring.part
     rate = part.job.configuration.fpr
-    rules = RULES if scoring.method.has_map else RULES[-1:]
+    rules = rules_of(scoring)
     limits = {rule: threshold(scoring, rule, rate) for rule in rules}
     images = [image for image in part.manifest.scored() if image.key in scoring.scores]
     of_images = _by_image(scoring, images, limits)
@@ -60,23 +65,23 @@ def operate(scoring: Scoring) -> tuple[Operation, Stage]:
     for rule in reversed(rules):
         values = {image: of_images[image.image_id][THRESHOLD_RULES[rule]] for image in test}
         of_rule = about | {"rule": rule}
-        cost = _cost(limits[rule], values)
+        found = cost(limits[rule], values)
         if rule == "pixel":
-            cost |= measured.at(0)
-        tables["operating"].append(of_rule | _described(limits[rule]) | cost)
+            found |= measured.at(0)
+        tables["operating"].append(of_rule | _described(limits[rule]) | found)
         tables["misses"] += [of_rule | row for row in _misses(limits[rule], values)]
         tables["operating_curve"] += [
             of_rule | row for row in _curve(limits[rule], values, measured if rule == "pixel" else None)
         ]
     tables["regions"] = measured.regions
-    found = {
+    verdicts = {
         image.image_id: {
             name: value for name, value in of_images[image.image_id].items() if not name.startswith("score_")
         }
         for image in images
     }
     seconds = time.perf_counter() - start
-    return Operation(tables, found), scoring.stage("operate", seconds, len(images), len(images))
+    return Operation(tables, verdicts), scoring.stage("operate", seconds, len(images), len(images))
 
 
 def _by_image(
@@ -198,9 +203,9 @@ def _described(limit: Threshold) -> Row:
     }
 
 
-def _cost(limit: Threshold, values: Mapping[ImageFile, float]) -> Row:
+def cost(limit: Threshold, values: Mapping[ImageFile, float]) -> Row:
     """False alarms and misses at a threshold, of images with these scores."""
-    normal, anomalous = _by_label(values)
+    normal, anomalous = by_label(values)
     counts: Row = {"normal": len(normal), "anomalous": len(anomalous)}
     if limit.value is None:
         return counts
@@ -213,7 +218,7 @@ def _cost(limit: Threshold, values: Mapping[ImageFile, float]) -> Row:
     )
 
 
-def _by_label(values: Mapping[ImageFile, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def by_label(values: Mapping[ImageFile, float]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The scores of the normal and of the anomalous images."""
     normal, anomalous = (
         np.array([value for image, value in values.items() if image.anomalous is label], np.float64)
@@ -251,7 +256,7 @@ def _curve(limit: Threshold, values: Mapping[ImageFile, float], measured: _Measu
     """What each rate that the same normal images can give would cost."""
     if limit.value is None:
         return []
-    normal, anomalous = _by_label(values)
+    normal, anomalous = by_label(values)
     return [
         {
             "fpr": rate,

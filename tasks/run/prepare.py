@@ -47,6 +47,11 @@ def settle(request: Request) -> Job:
         raise ConfigurationError(f"memory is {request.memory_gib}: it is a number of GiB above 0")
     if not request.methods:
         raise ConfigurationError("methods is empty: name at least one, as spade")
+    if request.corruptions and not configuration.fpr:
+        raise ConfigurationError(
+            "fpr is 0: false alarms and misses of corrupted images are counted at a threshold: name a "
+            "false-positive rate, as 0.05"
+        )
     for method in request.methods:
         method.settled(configuration.grids)
     find_categories(request.dataset, request.categories)
@@ -69,6 +74,7 @@ def settle(request: Request) -> Job:
         batch_size=request.batch_size,
         memory_gib=request.memory_gib,
         started=now.isoformat(),
+        corruptions=request.corruptions,
     )
 
 

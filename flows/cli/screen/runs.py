@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from flows.cli.screen.tables import print_rows, print_table, rendered
 from storage.results.metrics import COMPARED, Metric
 from storage.results.reader import Results
+from storage.results.robustness import averages as averages_of_corruptions
+from storage.results.robustness import by_rule
 from storage.results.sweeps import averages
 from storage.store.location import Location
 from storage.store.store import Store
@@ -111,6 +113,22 @@ def print_sweep(store: str, sweep: str, style: str) -> None:
         print(f"sweep {sweep}: a row a point, averages over categories; each point is a run")
         command = f"spade results --store {shlex.quote(store)} --run {sweep} --table sweep --format csv"
         print(f"by category: {command}")
+
+
+def print_robustness(store: str, run_id: str, style: str) -> None:
+    """What corruptions cost, averaged over the categories; for machines, category by category."""
+    rows = Results(store).rows("robustness", run_id)
+    if style != "table":
+        print_rows(rows, "robustness", style)
+        return
+    print_table(rendered(by_rule(averages_of_corruptions(rows)), "corruptions", decimals=3))
+    for reason in dict.fromkeys(row["reason"] for row in rows if row["reason"]):
+        print(f"missing: {reason}")
+    command = f"spade results --store {shlex.quote(store)} --run {run_id} --table robustness"
+    print(
+        f"at a false-positive rate of {rows[0]['fpr']:g}; by category: {command}" if rows else "no category"
+    )
+    print(f"curves: spade report {run_id} --store {shlex.quote(store)} --open")
 
 
 def print_registered(store: str, runs: Sequence[RegisteredRun]) -> None:

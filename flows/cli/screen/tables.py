@@ -14,6 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from storage.results.metrics import BY_IMAGE, COMPARED, SAMPLED, SCORE_RULES, SHOWN
+from storage.results.robustness import MEASURES
+from storage.results.schemas import THRESHOLD_RULES
 from tasks.core.grid import AXES, K
 
 
@@ -24,6 +26,11 @@ def _plain(*names: str) -> dict[str, str]:
 
 _AXES = {name: name for name in AXES if name != K}  # as the options call them
 _SCORES = {f"score_{rule}": f"score ({rule})" for rule in SCORE_RULES}
+_OF_RULES = {
+    f"{measure}_{rule}": f"{title} ({rule})"
+    for rule in THRESHOLD_RULES
+    for measure, title in zip(MEASURES, ("ROCAUC", "false alarms", "missed"), strict=True)
+}
 _ENDS = {"low": "95 % from", "high": "to"}
 _DIFFERENCE = {**_plain("difference"), **_ENDS, "p_adjusted": "p, corrected"}
 _COLUMNS: Mapping[str, Mapping[str, str]] = {
@@ -80,6 +87,16 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "miss_rate": "missed",
         "seg_f1": "SegF1",
     },
+    "robustness": {
+        **_plain("category", "method", "rule", "corruption", "severity"),
+        "rocauc": "ROCAUC",
+        "false_alarms": "false alarms",
+        "false_alarm_rate": "share",
+        "missed": "missed",
+        "miss_rate": "share",
+        "reason": "because",
+    },
+    "corruptions": {**_plain("method", "corruption", "severity"), **_OF_RULES},
     "regions": {
         "image_id": "image",
         **_plain("method", "region", "left", "top", "width", "height", "area", "peak", "mean"),
@@ -184,6 +201,7 @@ _NOTES = frozenset(  # shown where a row has one; reasons, too
     {
         *("cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"),
         *(metric.name for metric in SAMPLED),
+        *_OF_RULES,
     }
 )
 _SEVERAL = frozenset({"category", "method", *_AXES})  # shown where rows differ in them, in these tables:
@@ -198,6 +216,8 @@ _DIFFERING: Mapping[str, Set[str]] = {
             "operating",
             "misses",
             "operating_curve",
+            "robustness",
+            "corruptions",
             "regions",
             "neighbors",
             "comparisons",
