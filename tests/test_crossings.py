@@ -106,6 +106,30 @@ def sweeps(folder: Path, options: list[object], label: str) -> None:
         assert len(error.splitlines()) == 1
 
 
+def withstands(folder: Path, options: list[object], label: str) -> None:
+    run = f"robust-{LABELS.index(label)}"
+    few = ("--category", "nut", "--corruption", "noise", "--corruption", "scale", "--severity", 4)
+    command = ["robustness", folder / "data", *options, "--method", label, *few, "--run-id", run]
+    code, out, error = spade(*command)
+    assert (code, error) == (0, "")
+    assert "noise" in out
+    rows = Results(folder / "store").rows("robustness", run, label)
+    rules = {*THRESHOLD_RULES} if parse_method(label).has_map else {"embedding"}
+    assert {(row["corruption"], row["rule"]) for row in rows} == {
+        (name, rule) for name in ("none", "noise", "scale") for rule in rules
+    }
+    for row in rows:
+        if "rule='ranks'" in label:
+            assert "one image has no rank" in row["reason"]
+        else:
+            assert 0 <= row["rocauc"] <= 1
+            assert 0 <= row["false_alarm_rate"] <= 1
+    code, _, error = spade("report", run, *at(folder, "--output", folder / "pages" / run))
+    assert code == 0, error
+    page = (folder / "pages" / run / "robustness.html").read_text()
+    assert page.count("<figure>") == 2
+
+
 def shows_results(folder: Path, _options: list[object], label: str) -> None:
     for table in set(TABLES) - {"reproduction", "manifest", "stages", "changes"}:
         name = [] if table == "runs" else ["--run", "all"]
@@ -211,6 +235,7 @@ CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
     "evaluate": evaluates,
     "plan": plans,
     "sweep": sweeps,
+    "robustness": withstands,
     "results": shows_results,
     "report": reports,
     "export": exports,
@@ -267,8 +292,8 @@ def of_preset(
     run = f"preset-{request.param}"
     network = [part for name, value in networks(request.param).items() for part in (f"--{name}", value)]
     code, _, error = spade(
-        *("evaluate", folder / "data", *network, *options[4:], "--preset", request.param, "--run-id", run),
-        *("--k-image", 3, "--k-gallery", 2),
+        *("robustness", folder / "data", *network, *options[4:], "--preset", request.param, "--run-id", run),
+        *("--k-image", 3, "--k-gallery", 2, "--corruption", "blur", "--severity", 3),
     )
     assert code == 0, error
     return run
@@ -343,8 +368,12 @@ def test_every_command_on_every_kind_of_input(name: str, folder: Path, transform
         "--store",
         folder / "store",
     )
-    code, _, error = spade(*evaluated, "--run-id", name)
+    worse = ("--corruption", "rotation", "--severity", 2, "--fpr", 0.25)
+    code, _, error = spade("robustness", *evaluated[1:], *worse, "--run-id", name)
     assert code == 0, error
+    rows = Results(folder / "store").rows("robustness", name)
+    assert {row["corruption"] for row in rows} == {"none", "rotation"}
+    assert all(row["rocauc"] is not None and row["missed"] is not None for row in rows)
     code, out, _ = spade("plan", *evaluated[1:])
     assert code == 0
     assert "nothing to extract, nothing to score" in out

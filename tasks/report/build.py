@@ -7,10 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from storage.results.report_folder import ReportFolder
 from storage.store.location import Location
+from tasks.core.corruptions import KINDS
 from tasks.report.category import write_chapter
 from tasks.report.overview import drift, facts, method_table, reasons, stage_table
 from tasks.report.pages import Pages
 from tasks.report.references import previous, references, warnings
+from tasks.report.robustness import robustness
 from tasks.report.source import Source
 
 
@@ -36,6 +38,9 @@ def write_report(
             for number, row in enumerate(source.categories, start=1)
         ]
     found = references(source)
+    corrupted = robustness(source)
+    if corrupted:
+        pages.write("robustness.html", "robustness", sections=corrupted, kinds=KINDS)
     pages.write(
         "index.html",
         "overview",
@@ -43,6 +48,7 @@ def write_report(
         reasons={row["category"]: reasons(row, source.metrics) for row in source.categories},
         methods=method_table(source),
         drift=drift(source),
+        corrupted=corrupted,
         previous=previous(source),
         references=found,
         warnings=warnings(source, found),

@@ -16,6 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from storage.results.robustness import MEASURES
 from tasks.core.metrics.curves import Curve
 
 _NAMES = ("ink", "muted", "line", "normal", "anomalous", "surface", "accent")
@@ -41,7 +42,7 @@ _STYLE: dict[Any, Any] = {
     "legend.labelcolor": _COLOURS["ink"],
     "hatch.linewidth": 0.7,
 }
-_SQUARE, _WIDE = (3.6, 2.8), (5.0, 2.7)  # inches, of 72 points
+_SQUARE, _WIDE, _SMALL = (3.6, 2.8), (5.0, 2.7), (3.0, 2.0)  # inches, of 72 points
 _SOLID, _DASHED = "solid", (0, (4, 2))
 _BARS = {  # of each kind of image: colour, hatch and opacity
     "normal": ("normal", "", 0.55),
@@ -70,6 +71,34 @@ def rates(lines: Sequence[Line], title: str, ylabel: str, limit: float = 1.0) ->
             axes.plot(thin.x, thin.y, color=colour, linestyle=style, linewidth=1.8, label=line.name)
         axes.set(xlim=(0, limit), ylim=(0, 1.01), xlabel="false-positive rate", ylabel=ylabel)
         axes.legend(loc="lower right")
+        return _svg(figure, title)
+
+
+def severities(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
+    """ROCAUC and the shares of false alarms and misses of one corruption, over its severities from 0."""
+    lines = zip(
+        MEASURES,
+        ("ROCAUC", "false alarms", "missed"),
+        ("accent", "normal", "anomalous"),
+        (_SOLID, _DASHED, (0, (1, 1.5))),
+        "os^",
+        strict=True,
+    )
+    with mpl.rc_context(_STYLE):
+        figure, axes = _axes(_SMALL)
+        for measure, name, colour, style, marker in lines:
+            points = [(row["severity"], row[measure]) for row in rows if row[measure] is not None]
+            if points:
+                axes.plot(
+                    *zip(*points, strict=True),
+                    color=_COLOURS[colour],
+                    linestyle=style,
+                    marker=marker,
+                    markersize=3.5,
+                    linewidth=1.6,
+                    label=name,
+                )
+        axes.set(xlim=(-0.2, 5.2), ylim=(-0.03, 1.03), xlabel="severity", xticks=range(6))
         return _svg(figure, title)
 
 
