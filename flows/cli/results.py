@@ -21,13 +21,25 @@ def results(
     method: Annotated[
         str | None, Parameter(help="Only the rows of this method of the run. Default: those of all.")
     ] = None,
+    convention: Annotated[
+        str | None,
+        Parameter(
+            help="Beside the run's figures, what this public code would compute: SPADE-pytorch, SPADE-fast, "
+            "mvtec or rd4ad (docs/evaluating.md)."
+        ),
+    ] = None,
     format: FormatOption = "table",
     store: StoreOption = DEFAULT_STORE,
 ) -> None:
-    """Show a table of a finished run."""
+    """Show a table of a finished run, or its figures as a public code would compute them."""
     from flows.cli.screen.tables import print_rows
     from storage.results.reader import Results
 
+    if convention is not None:
+        from tasks.run.conventions import convention_rows
+
+        print_rows(convention_rows(store, run, convention, method), "conventions", format)
+        return
     rows = Results(store).rows(table, run)
     print_rows(rows if method is None else _of_method(rows, method, table), table, format)
 

@@ -79,7 +79,7 @@ def severities(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     lines = zip(
         MEASURES,
         ("ROCAUC", "false alarms", "missed"),
-        ("accent", "normal", "anomalous"),
+        ("ink", "normal", "anomalous"),
         (_SOLID, _DASHED, (0, (1, 1.5))),
         "os^",
         strict=True,

@@ -19,6 +19,7 @@ from tasks.paper.figures import SOURCES
 from tasks.report.images import TILE
 from tasks.report.references import PUBLISHED_BY
 from tasks.report.source import Row, Source
+from tasks.run.conventions import CONVENTIONS
 
 _NONE, _MINUS = "\N{EN DASH}", "\N{MINUS SIGN}"
 _STOPS = 9  # of the legend's gradient
@@ -55,6 +56,7 @@ class Pages:
             "published_by": PUBLISHED_BY,
             "reason": lambda row, name: BY_NAME[name].reason(row),
             "sources": SOURCES,
+            "conventions": CONVENTIONS,
             "tile": TILE,
             "interval": interval,
         }

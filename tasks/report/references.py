@@ -6,11 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from storage.results.metrics import BY_NAME, SHOWN
 from storage.results.schemas import INTERRUPTED
 from tasks.core.methods.spade import Spade
 from tasks.paper.figures import AVERAGE, IMAGES, Figure, other_images, other_settings, published
 from tasks.report.source import Row, Source
+from tasks.run.conventions import CONVENTIONS, categories_of, measured
 from tasks.run.tables import RUN, setting_values
 
 PUBLISHED_BY: Mapping[str, str] = {  # methods of published figures: who measured them
@@ -37,12 +40,17 @@ class Previous:
 
 @dataclass(frozen=True)
 class Reference:
-    """A category and metric of the run beside published values: a figure or None by its method."""
+    """A category and metric of the run beside published values: a figure or None by its method.
+
+    `values` are the run's as the code that published a figure computes them, by its method; the run's own
+    where that has no convention here, or cannot be applied to the run.
+    """
 
     category: str
     metric: str
     value: float
     figures: dict[str, Figure | None]
+    values: dict[str, float]
 
 
 def previous(source: Source) -> Previous | None:
@@ -78,11 +86,21 @@ def references(source: Source) -> list[Reference]:
     """Every category and metric that has a published value, and the average where all categories were run."""
     found = []
     rows = [row for row in source.categories if row["status"] == "ok" and row["category"] in IMAGES]
+    conventional = {row["category"]: dict[tuple[str, str], float]() for row in rows}
+    for category in categories_of(str(source.store.root), source.run, source.label) if rows else ():
+        name = category.row["category"]
+        for method, code in PUBLISHED_BY.items():
+            if name in conventional and code in CONVENTIONS:
+                for metric, (value, _) in measured(category, code).items():
+                    if value is not None:
+                        conventional[name][method, metric] = value
     for row in rows:
-        found += _references(row["category"], row, source)
+        found += _references(row["category"], row, source, conventional[row["category"]])
     if {row["category"] for row in rows} == set(IMAGES) == {row["category"] for row in source.categories}:
         means = {name: row["mean"] for name, row in source.summary.items()}
-        found += _references(AVERAGE, means, source)
+        every = set.intersection(*(set(values) for values in conventional.values()))
+        of_average = {key: float(np.mean([each[key] for each in conventional.values()])) for key in every}
+        found += _references(AVERAGE, means, source, of_average)
     return found
 
 
@@ -128,7 +146,9 @@ def _as_shown(source: Source) -> dict[str, Any]:
     return {**source.run, **none, **setting_values(source.configuration, spade), "methods": [source.label]}
 
 
-def _references(name: str, row: Row, source: Source) -> list[Reference]:
+def _references(
+    name: str, row: Row, source: Source, conventional: Mapping[tuple[str, str], float]
+) -> list[Reference]:
     figures = published(name)
     spade = source.method if isinstance(source.method, Spade) else Spade()
     found = []
@@ -140,7 +160,8 @@ def _references(name: str, row: Row, source: Source) -> list[Reference]:
             for method in PUBLISHED_BY
         }
         if row.get(column) is not None and any(chosen.values()):
-            found.append(Reference(name, column, row[column], chosen))
+            values = {method: conventional.get((method, column), row[column]) for method in chosen}
+            found.append(Reference(name, column, row[column], chosen, values))
     return found
 
 

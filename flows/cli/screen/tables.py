@@ -108,6 +108,12 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "neighbor_id": "neighbour",
         "squared_distance": "squared distance",
     },
+    "conventions": {
+        **_plain("category", "method", "metric", "ours"),
+        "by_convention": "as that code",
+        "convention": "which code",
+        "reason": "missing because",
+    },
     "comparisons": {
         **_plain("verdict", "category", "method", "metric", "value", "reference"),
         **_DIFFERENCE,
@@ -218,6 +224,7 @@ _DIFFERING: Mapping[str, Set[str]] = {
             "operating_curve",
             "robustness",
             "corruptions",
+            "conventions",
             "regions",
             "neighbors",
             "comparisons",
