@@ -10,6 +10,7 @@ from adeval.au_pro import calculate_au_pro
 from command import spade
 from PIL import Image
 from sklearn.metrics import roc_auc_score
+from tiny import spade as spade_method
 from tiny import write_category
 
 from storage.results.reader import Results
@@ -19,7 +20,7 @@ from tasks.core.pictures.restore import restore
 from tasks.run.conventions import CONVENTIONS, convention_rows
 from tasks.run.tables import configuration_of
 
-LABEL = "spade(k_image=3, k_gallery=5, upsampling='nearest')"
+LABEL = spade_method(k_gallery=5).label
 
 
 @pytest.fixture(scope="module")
