@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -147,3 +149,10 @@ def test_some_are_chosen() -> None:
     assert corruptions(["jpeg", "blur", "jpeg"], [5, 1]) == tuple(
         Corruption(name, severity) for name in ("blur", "jpeg") for severity in (1, 5)
     )
+
+
+def test_the_documentation_has_the_amounts() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "evaluating.md").read_text("utf-8")
+    for name, kind in KINDS.items():
+        (line,) = (line for line in page.splitlines() if line.startswith(f"| `{name}` |"))
+        assert line.split("|")[3].strip() == ", ".join(f"{amount:g}" for amount in kind.amounts)

@@ -13,7 +13,7 @@ from tiny import spade
 from storage.computed.corrupted import CorruptedScores
 from storage.datasets.dataset import Dataset
 from storage.repair import examine
-from storage.results.robustness import CLEAN, averages, by_rule
+from storage.results.robustness import CLEAN
 from storage.results.schemas import ROBUSTNESS
 from storage.store.tables import table_of
 from storage.tidy import merge_records
@@ -171,14 +171,3 @@ def test_an_image_that_is_gone_is_left_out(part: Part) -> None:
 def test_without_a_rate_there_is_no_threshold_to_hold_images_to(part: Part) -> None:
     with pytest.raises(ConfigurationError, match="fpr is 0"):
         settle(Request(part.job.dataset, part.job.store, part.job.configuration, corruptions=corruptions()))
-
-
-def test_averages_are_over_the_categories_that_have_a_value() -> None:
-    about = {"method": "dn2", "rule": "embedding", "corruption": "blur", "severity": 1, "amount": 0.1}
-    measures = {"rocauc": 0.5, "false_alarm_rate": 0.25, "miss_rate": None}
-    rows = [about | measures, about | measures | {"rocauc": 1.0}, about | dict.fromkeys(measures)]
-    (mean,) = averages(rows)
-    assert mean == about | {"rocauc": 0.75, "false_alarm_rate": 0.25, "miss_rate": None, "categories": 3}
-    (side,) = by_rule([mean])
-    assert side["rocauc_embedding"] == 0.75
-    assert (side["corruption"], side["severity"]) == ("blur", 1)
