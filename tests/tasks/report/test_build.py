@@ -24,6 +24,9 @@ from storage.results.schemas import CATEGORIES
 from storage.store.files import Files
 from storage.store.location import Location
 from tasks.report.build import write_report
+from tasks.report.references import references
+from tasks.report.source import Source
+from tasks.run.conventions import convention_rows
 
 from .conftest import Evaluate
 
@@ -248,14 +251,23 @@ def test_a_category_of_mvtec_is_set_beside_published_figures(
     root = tmp_path / "tiny"
     shutil.copytree(dataset / "007", root / "grid")
     run(root, tmp_path / "store")
-    folder = Path(str(write_report(str(tmp_path / "store")))).parent
-    row = Results(tmp_path / "store").rows("categories")[0]
+    store = str(tmp_path / "store")
+    folder = Path(str(write_report(store))).parent
+    row = Results(store).rows("categories")[0]
     shown = text(folder / "index.html")
     assert "grid 4 for training, 2 normal and 3 anomalous to test; MVTec AD has 264" in shown
     assert "paper backbone is resnet18, published with wide_resnet50_2" in shown
     difference = f"{row['pro'] - 0.867:+.3f}".replace("-", "\N{MINUS SIGN}")
     assert f"grid PRO {row['pro']:.3f} 0.867 K 50 {difference}" in shown
     assert "SPADE 56x56 only, K = 50" in text(folder / "01-grid" / "index.html")
+    measured = {row["metric"]: row for row in convention_rows(store, "latest", "SPADE-pytorch")}
+    found = {each.metric: each for each in references(Source(store, "latest"))}
+    image = found["image_rocauc_embedding"]
+    assert image.values["SPADE-pytorch"] == measured["image_rocauc_embedding"]["by_convention"]
+    assert image.values["SPADE"] == image.value
+    assert measured["pixel_rocauc"]["by_convention"] is None  # at 64x64
+    assert found["pixel_rocauc"].values["SPADE-pytorch"] == found["pixel_rocauc"].value
+    assert "SPADE-pytorch, image score: mean of the K distances, not of their squares" in shown
 
 
 def test_intervals_are_shown_where_the_table_has_them() -> None:
