@@ -124,6 +124,10 @@ def withstands(folder: Path, options: list[object], label: str) -> None:
         else:
             assert 0 <= row["rocauc"] <= 1
             assert 0 <= row["false_alarm_rate"] <= 1
+    for table in (["--table", "robustness"], ["--convention", "rd4ad"]):
+        code, out, error = spade("results", *at(folder, "--run", run, "--format", "json", *table))
+        assert (code, error) == (0, "")
+        assert label.replace('"', '\\"') in out
     code, _, error = spade("report", run, *at(folder, "--output", folder / "pages" / run))
     assert code == 0, error
     page = (folder / "pages" / run / "robustness.html").read_text()

@@ -18,7 +18,7 @@ from storage.store.store import Store
 SPADE, DN2 = "spade(k_gallery=2)", "dn2(k=1)"
 
 
-@pytest.mark.parametrize("table", sorted(TABLES.keys() - {"changes", "reproduction"}))
+@pytest.mark.parametrize("table", sorted(TABLES.keys() - {"changes", "reproduction", "robustness"}))
 def test_every_table_can_be_read_as_text_csv_and_json(finished: Path, table: str) -> None:
     code, text, _ = spade("results", "--store", finished, "--table", table)
     assert code == 0
