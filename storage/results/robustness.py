@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
-
-import numpy as np
 
 CLEAN = "none"  # the corruption of images as they are
 MEASURES = ("rocauc", "false_alarm_rate", "miss_rate")
@@ -36,4 +35,4 @@ def by_rule(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _mean(values: Sequence[float]) -> float | None:
-    return float(np.mean(values)) if values else None
+    return fmean(values) if values else None
