@@ -8,7 +8,7 @@ from typing import Any
 
 from storage.errors import DatasetError, StoreError
 from tasks.core.errors import ConfigurationError
-from tasks.job import Job, Outcome, Part, Stage
+from tasks.job import Job, Outcome, Part, Stage, joined
 from tasks.methods.by_name import groups, score, scoring_of
 from tasks.methods.index import index
 from tasks.methods.scoring import Scoring
@@ -20,11 +20,12 @@ from tasks.run.robustness import measure_robustness
 from tasks.run.summarize import failure, summarize
 
 
-def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
+def evaluate_category(jobs: Sequence[Job], category: str, before: Sequence[Stage] = ()) -> list[Outcome]:
     """How a category ends in each of the jobs, which differ in nothing but methods and maps.
 
     Features are those of the first job, and what several methods have in common is computed once. What stops
-    a method is its result, and stops no other.
+    a method is its result, and stops no other. What shares did `before` for the first job is counted in its
+    stages.
     """
     try:
         part, stages = _with_features(jobs[0].part(category))
@@ -46,7 +47,8 @@ def evaluate_category(jobs: Sequence[Job], category: str) -> list[Outcome]:
         outcome = _summarized(category, of_part, shared, done, failed, drift)
         scored = [scoring for scoring in of_part if scoring not in failed]
         outcomes.append(_corrupted(outcome, scored) if of_part[0].part.job.corruptions else outcome)
-    return outcomes
+    stages = [joined(stage, before) for stage in outcomes[0].stages]
+    return [replace(outcomes[0], stages=stages), *outcomes[1:]]
 
 
 def _with_features(part: Part) -> tuple[Part, list[Stage]]:

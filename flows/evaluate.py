@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from prefect import flow
+from prefect.context import FlowRunContext
 
 from flows.category import evaluate_category
-from flows.runners import task_runner
+from flows.runners import is_wide, task_runner
+from flows.shares import submit_shares
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
@@ -58,8 +60,8 @@ def evaluate(
     With `corruptions` (`tasks/core/corruptions.py`), in these or all `severities`, it is also measured what
     they cost at the operating point; it is another run than one without.
 
-    Categories are worked on side by side as far as the flow's task runner does: one after the other by
-    default (`flows/runners.py`).
+    Categories are worked on one after the other by default; by a runner of several workers
+    (`flows/runners.py`) side by side, in shares of a few images.
 
     Raises:
         IncompleteRunError: a category failed; the run holds its reason and the others' results.
@@ -84,7 +86,12 @@ def evaluate(
         LOGGER.info("run %s is published already", job.run_id)
         return job.run_id
     begin(job)
-    parts = [one_category.submit(job, category) for category in job.manifest().categories()]
+    names = job.manifest().categories()
+    context = FlowRunContext.get()
+    if context is not None and is_wide(context.task_runner):
+        parts = submit_shares(job, names)
+    else:
+        parts = [one_category.submit(job, category) for category in names]
     outcomes = [part.result() for part in parts]
     publish(job, outcomes, ingested, gate)
     publish_summary(job)

@@ -11,10 +11,15 @@ from tasks.core.errors import ConfigurationError
 Kind = Literal["threads", "dask"]
 
 
+def is_wide(runner: TaskRunner[Any]) -> bool:
+    """Whether it works on more than one task at a time; a cluster may."""
+    return not isinstance(runner, ThreadPoolTaskRunner) or runner._max_workers > 1
+
+
 def task_runner(
     kind: Kind = "threads", parallel: int = 1, dask_address: str | None = None
 ) -> TaskRunner[Any]:
-    """A runner that works on `parallel` categories at a time.
+    """A runner that works on `parallel` categories, or shares of one, at a time.
 
     With "dask" they go to the cluster at `dask_address`, whose workers have this project and reach the
     datasets and the store; without an address, to `parallel` processes of this machine.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -175,6 +175,10 @@ class Part:
         reasons = {image.image_id: image.reason or "" for image in self.manifest.excluded()}
         return Part(job, self.category, self.manifest, self.store, self._features).without(reasons)
 
+    def only(self, keys: Collection[str]) -> Part:
+        """The images of these keys alone."""
+        return self._of(self.manifest.keep(keys))
+
     def held_out(self, keys: Collection[str]) -> Part:
         """The training images alone, those of these keys as test images."""
         return self._of(self.manifest.held_out(keys))
@@ -218,6 +222,19 @@ class Stage:
     score_key: str | None = None
     state_mib: float | None = None
     peak_memory_mib: float = field(default_factory=peak_memory_mib)
+
+
+def joined(stage: Stage, shares: Sequence[Stage]) -> Stage:
+    """The stage with what its shares took and computed before it."""
+    name = (stage.step, stage.method, stage.score_key)
+    of_it = [share for share in shares if (share.step, share.method, share.score_key) == name]
+    return replace(
+        stage,
+        seconds=stage.seconds + sum(share.seconds for share in of_it),
+        computed=stage.computed + sum(share.computed for share in of_it),
+        state_mib=max((share.state_mib or 0 for share in of_it), default=0) or stage.state_mib,
+        peak_memory_mib=max(share.peak_memory_mib for share in (stage, *of_it)),
+    )
 
 
 @dataclass(frozen=True)

@@ -151,6 +151,10 @@ class Manifest:
             ),
         )
 
+    def keep(self, keys: Collection[str]) -> Manifest:
+        """The files of these keys alone."""
+        return Manifest(self.dataset, tuple(file for file in self.files if file.key in keys))
+
     def held_out(self, keys: Collection[str]) -> Manifest:
         """The training images alone, those of these keys as test images."""
         return Manifest(

@@ -218,7 +218,7 @@ class Configuration(Settings):
             name: value for name, value in self._determining("features").items() if name not in _DESCRIBED
         }
         return settings | {
-            "version": 2,
+            "version": 3,
             "weights": weights_sha256,
             "protocol": self.preprocessing.description(),
             "levels": list(self.levels),

@@ -29,6 +29,16 @@ def groups(scorings: Iterable[Scoring]) -> list[list[Scoring]]:
     return list(found.values())
 
 
+def pieces(part: Part) -> list[FeatureScoring]:
+    """All that is scored from features for the methods of a category, each once."""
+    found: dict[str, FeatureScoring] = {}
+    for method in part.job.methods:
+        scoring = scoring_of(part, method)
+        several = scoring.pieces() if isinstance(scoring, EnsembleScoring) else [scoring]
+        found |= {each.key: each for each in several if isinstance(each, FeatureScoring)}
+    return list(found.values())
+
+
 @step
 def score(scorings: Sequence[Scoring]) -> list[list[Stage]]:
     """Append the scores that test images lack, by the scorings of a group; the stages of each."""

@@ -89,6 +89,10 @@ class EnsembleScoring(Scoring):
             self.stage("score", scored - joined, len(missing), len(test)),
         ]
 
+    def pieces(self) -> list[FeatureScoring]:
+        """All that is scored from features for it: the methods, and what gives their scales."""
+        return [*self.members, *self._calibrations]
+
     def refusal(self) -> str | None:
         """One image has no rank."""
         if self.method.rule != "ranks":
@@ -114,12 +118,16 @@ class EnsembleScoring(Scoring):
     @cached_property
     def _scales(self) -> list[tuple[Scale, Scale | None]]:
         """Of each method the scale of its image scores, and of its maps if it has any."""
+        return [_scale(calibration, self.method.scale) for calibration in self._calibrations]
+
+    @cached_property
+    def _calibrations(self) -> list[FeatureScoring]:
+        """The methods on held-out training images."""
         try:
             calibration = _calibration(self.part, self.method.seed)
-            members = [FeatureScoring(calibration, method) for method in self.method.members]
-            return [_scale(member, self.method.scale) for member in members]
         except ValueError as error:
             raise DatasetError(f"{self.method.label}: {error}") from error
+        return [FeatureScoring(calibration, method) for method in self.method.members]
 
     def _stored(self, key: str) -> list[Result]:
         found: list[Result] = []

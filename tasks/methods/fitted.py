@@ -70,6 +70,15 @@ class FeatureScoring(Scoring):
         """Append the scores that images lack."""
         return score_jointly([self])[0]
 
+    def learn(self) -> list[Stage]:
+        """Take over scores that still hold, and learn of the training images if any are left to score."""
+        start = time.perf_counter()
+        if not _missing(self) or self.has_state():
+            return []
+        self.state(self._training)
+        count = len(self.part.train)
+        return [self.stage("fit", time.perf_counter() - start, count, count)]
+
     def ask(self, image: Asked) -> tuple[ImageScore, Map]:
         """The record and the anomaly map of any image."""
         query = Query(image.embedding, image.levels(self.settled.reads), image.key)

@@ -41,6 +41,12 @@ def extract(part: Part) -> tuple[Stage, Part]:
 
     An image that cannot be read any more is set aside in the part that is returned, and the others go on.
     """
+    stage, reasons = append_features(part)
+    return stage, part.without(reasons)
+
+
+def append_features(part: Part) -> tuple[Stage, dict[str, str]]:
+    """Append the features that are missing; why images have none, by their ids."""
     start = time.perf_counter()
     job, category, features = part.job, part.category, part.features
     _check_sizes(part)
@@ -70,8 +76,7 @@ def extract(part: Part) -> tuple[Stage, Part]:
         known.append({key: each for key, each in looks.items() if key in new})
     reasons = {entry.image_id: gone[entry.key] for entry in entries if entry.key in gone}
     extracted = len(missing) - len(gone)
-    stage = Stage("extract", category, time.perf_counter() - start, extracted, len(by_key))
-    return stage, part.without(reasons)
+    return Stage("extract", category, time.perf_counter() - start, extracted, len(by_key)), reasons
 
 
 @contextmanager

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tasks.core.errors import ConfigurationError
+from tasks.core.networks.folding import fold_norms
 from tasks.core.networks.known import EFFICIENTNET_LITES
 from tasks.core.networks.levels import from_other_names, make_network, with_levels
 from tasks.core.networks.traits import INPUT_SIZE, Level, Precision
@@ -38,6 +39,7 @@ class Backbone(nn.Module):
         network = make_network(name, size)
         _load(network, name, state_dict)
         pyramid: Any = with_levels(name, network, layers).requires_grad_(False)
+        fold_norms(pyramid, size or (INPUT_SIZE, INPUT_SIZE))
         self._network = pyramid.to(device, memory_format=torch.channels_last)
         self._device = torch.device(device)
         self._autocast = precision == "bfloat16"
