@@ -10,6 +10,7 @@ from flows.category import evaluate_category
 from flows.runners import task_runner
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
+from storage.store.under_way import under_way
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.methods.registry import parse_methods
 from tasks.job import Job, Outcome, Request
@@ -73,14 +74,15 @@ def evaluate(
             memory_gib,
         )
     )
-    ingested = ingest(job, verify=verify)
-    if is_published(job):
-        LOGGER.info("run %s is published already", job.run_id)
-        return job.run_id
-    begin(job)
-    parts = [one_category.submit(job, category) for category in job.manifest().categories()]
-    outcomes = [part.result() for part in parts]
-    publish(job, outcomes, ingested, gate)
+    with under_way(job.open_store(), [job.run_id], dataset.name):
+        ingested = ingest(job, verify=verify)
+        if is_published(job):
+            LOGGER.info("run %s is published already", job.run_id)
+            return job.run_id
+        begin(job)
+        parts = [one_category.submit(job, category) for category in job.manifest().categories()]
+        outcomes = [part.result() for part in parts]
+        publish(job, outcomes, ingested, gate)
     publish_summary(job)
     failed = {outcome.category: outcome.reason for outcome in outcomes if outcome.reason is not None}
     if failed:
