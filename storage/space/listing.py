@@ -65,7 +65,7 @@ class Listing:
 
     def rest(self) -> list[Location]:
         """What lies in the root and is not taken."""
-        return [self._root / name for name, below in self._tree.items() if below != {}]
+        return [self._root / name for name in self._tree]
 
     def _at(self, path: Location) -> Any:
         found: Any = self._tree

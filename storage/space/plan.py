@@ -113,7 +113,9 @@ class _Planner:
         yield from self._groups()
         yield from self._sealed()
         for path in self._listing.rest():
-            yield Item(f"{path.name}/", path.name, self._listing.take([path]))
+            kind = path.name if path.suffix else f"{path.name}/"
+            if (size := self._listing.take([path])).files:
+                yield Item(kind, path.name, size)
 
     def _check_index(self) -> None:
         """Raise StoreError if there are runs that the index does not tell of: nobody knows what they need."""

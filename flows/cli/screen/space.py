@@ -47,7 +47,7 @@ def print_plan(plan: Plan, retention: Retention, style: str, *, applied: bool) -
     print(f"[retention] {kept}")
     reasons = Counter(plan.kept.values())
     runs = [item for item in plan.going if item.kind == "run"]
-    print(f"{len(plan.kept)} runs stay: {', '.join(f'{count} {why}' for why, count in reasons.items())}")
+    print(f"runs that stay: {', '.join(f'{count} {why}' for why, count in reasons.items()) or 'none'}")
     if rows:
         print_table(rendered([*map(_in_mib, rows)], "prune", decimals=1))
     if runs:
