@@ -4,6 +4,7 @@ import hashlib
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -44,6 +45,11 @@ START = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Retention(nights=1, weeks=0, months=0, days=1)
 LATER = time.time() + 100 * 86_400
 Contents = dict[str, Any]
+
+
+@pytest.fixture
+def folder_store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "store", create=True)
 
 
 def key_of(image: int) -> str:
@@ -91,13 +97,11 @@ class Evaluation:
     def compute(self, store: Store) -> None:
         features, looks = Features(store, self.feature_key), Looks(store)
         features.describe({"backbone": f"net {self.feature_key}"})
-        for missing in (features.missing(self.keys), looks.missing(self.keys)):
-            if missing:
-                values = np.array([[float(int(key[:4], 16))] for key in missing], np.float32)
-                if missing == features.missing(self.keys):
-                    features.append(missing, values, {8: values[:, :, None, None]})
-                if missing == looks.missing(self.keys):
-                    looks.append(dict.fromkeys(missing, (0.5, 0.5)))
+        if missing := features.missing(self.keys):
+            values = np.array([[float(int(key[:4], 16))] for key in missing], np.float32)
+            features.append(missing, values, {8: values[:, :, None, None]})
+        if missing := looks.missing(self.keys):
+            looks.append(dict.fromkeys(missing, (0.5, 0.5)))
         self.score(store, self.description)
         index = store.index(self.feature_key, self.description["training"])
         for path in (index, store.state(state_key(self.description))):
@@ -203,17 +207,15 @@ def test_runs_go_with_all_that_they_alone_need(store: Store) -> None:
     assert removed.kept == {"bad": "the latest", "latest": "the last good one"}
     for each in (LATEST, BAD):
         assert each.read(store) == found[each.run]
-    kinds = {
-        kind: sum(item.kind == kind for item in removed.going)
-        for kind in (each.kind for each in removed.going)
-    }
+    kinds = dict(Counter(item.kind for item in removed.going))
     # the segment of 1 and 2 of "old" is needed again by "bad", that of 3 and 4 lies in the same one
     assert kinds == {"run": 3, "report": 3, "alike": 1, "features": 1, "scores": 3, "index": 3, "state": 3}
     assert not exists(store.features("g"))
     assert prune(store, POLICY, LATER).going == []
 
 
-def test_every_file_is_of_one_item_and_has_its_size(store: Store) -> None:
+def test_every_file_is_of_one_item_and_has_its_size(folder_store: Store) -> None:
+    store = folder_store
     done(store, OLD, NEW)
     store.write(store.root / "runs" / "old" / ".left.1234", b"12345")
     found = plan(store, POLICY, LATER)
@@ -222,13 +224,12 @@ def test_every_file_is_of_one_item_and_has_its_size(store: Store) -> None:
     assert sum(item.size.bytes for item in found.items) == sum(size.bytes for size in sizes.values())
     (left,) = (item for item in found.going if item.kind == "unfinished")
     assert (left.name, left.size.bytes, left.why) == (".left.1234", 5, "never written to its end")
-    assert {item.dataset for item in found.items if item.kind in ("features", "scores", "run")} == {"data"}
-    assert {item.backbone for item in found.items if item.kind in ("features", "scores", "index")} == {
-        "net f"
-    }
+    computed = [item for item in found.items if item.kind in ("features", "scores", "index", "state")]
+    assert {(item.dataset, item.backbone) for item in computed} == {("data", "net f")}
 
 
-def test_segments_go_once_none_of_their_images_is_needed(store: Store) -> None:
+def test_segments_go_once_none_of_their_images_is_needed(folder_store: Store) -> None:
+    store = folder_store
     done(store, OLD, NEW)  # segments of 1 to 4, and of 5 and 6
     found = done(store, LATEST)["latest"]  # and of 7 and 8: it needs 5 to 8
     (item,) = (item for item in prune(store, POLICY, LATER).going if item.kind == "features")
@@ -239,7 +240,8 @@ def test_segments_go_once_none_of_their_images_is_needed(store: Store) -> None:
     assert LATEST.read(store) == found
 
 
-def test_what_is_young_stays_although_no_run_needs_it(store: Store) -> None:
+def test_what_is_young_stays_although_no_run_needs_it(folder_store: Store) -> None:
+    store = folder_store
     done(store, OLD, OTHER, NEW)
     kinds = {item.kind for item in prune(store, POLICY).going}
     assert kinds == {"run", "report"}
@@ -247,7 +249,8 @@ def test_what_is_young_stays_although_no_run_needs_it(store: Store) -> None:
     assert "features" in {item.kind for item in prune(store, POLICY, LATER).going}
 
 
-def test_accepted_and_pinned_runs_stay_until_they_are_unpinned(store: Store) -> None:
+def test_accepted_and_pinned_runs_stay_until_they_are_unpinned(folder_store: Store) -> None:
+    store = folder_store
     found = done(store, OLD, OTHER, NEW, LATEST)
     accept(store, "old")
     pin(store, "other", "of the paper")
@@ -264,11 +267,12 @@ def test_accepted_and_pinned_runs_stay_until_they_are_unpinned(store: Store) -> 
     for change in (lambda: pin(store, "new", "why"), lambda: accept(store, "new")):
         with pytest.raises(StoreError, match="no run 'new'"):
             change()
-    with pytest.raises(StoreError, match="latest in .* is not pinned"):
+    with pytest.raises(StoreError, match=r"latest in .* is not pinned"):
         unpin(store, "latest")
 
 
-def test_an_ensemble_keeps_the_scores_that_it_is_made_of(store: Store) -> None:
+def test_an_ensemble_keeps_the_scores_that_it_is_made_of(folder_store: Store) -> None:
+    store = folder_store
     done(store, OLD)
     member = Evaluation("member", 0, OLD.images, method="member")
     of_member = member.score(store, member.description)
@@ -291,7 +295,8 @@ def test_an_ensemble_keeps_the_scores_that_it_is_made_of(store: Store) -> None:
     assert exists(store.state(state_key(member.description)))
 
 
-def test_what_is_damaged_is_repaired_first(store: Store) -> None:
+def test_what_is_damaged_is_repaired_first(folder_store: Store) -> None:
+    store = folder_store
     done(store, OLD, NEW, LATEST)
     for path in (
         store.run_table("latest", "manifest"),
@@ -330,19 +335,15 @@ def test_what_the_dead_left_goes_and_what_the_living_have_stays(store: Store) ->
     assert store.entries(store.under_way()) == []
 
 
-@pytest.fixture
-def folder_store(tmp_path: Path) -> Store:
-    return Store.open(tmp_path / "store", create=True)
-
-
 def test_killed_at_any_change_nothing_that_is_kept_is_lost_and_the_next_ends_it(
     folder_store: Store, tmp_path: Path
 ) -> None:
-    found = done(folder_store, OLD, OTHER, LATEST, BAD)
+    found = done(folder_store, OLD, LATEST, BAD)
     ends = []
     for store in kills(folder_store, lambda store: prune(store, POLICY, LATER), tmp_path / "kills"):
         runs = Results(store.root).runs()["run"].tolist()
-        assert runs in (["old", "other", "latest", "bad"], ["latest", "bad"])
+        assert runs[-2:] == ["latest", "bad"]
+        assert runs[:-2] in ([], ["old"])
         for each in (LATEST, BAD):
             assert each.read(store) == found[each.run]
         prune(store, POLICY, LATER)
@@ -354,9 +355,9 @@ def test_killed_at_any_change_nothing_that_is_kept_is_lost_and_the_next_ends_it(
 
 
 def test_at_any_moment_of_an_evaluation_what_it_counts_on_stays(folder_store: Store, tmp_path: Path) -> None:
-    done(folder_store, OLD, NEW, LATEST)
+    done(folder_store, OLD, LATEST)
     prune(folder_store, POLICY)  # what "old" needed is there, and nobody needs it
-    again = Evaluation("again", 9, (1, 2, 3, 4, 5, 6))
+    again = Evaluation("again", 9, (1, 2, 3, 4, 9, 10))
     moment, finished = 0, False
     while not finished:
         store = Store.open(tmp_path / str(moment), create=True)
@@ -371,7 +372,6 @@ def test_at_any_moment_of_an_evaluation_what_it_counts_on_stays(folder_store: St
 
         again.do(on(FaultyDisk(at), store))
         assert again.read(store)["metrics"] == {"pro": 0.5}
-        assert LATEST.read(store)
         finished = len(changes) <= moment
         moment += 1
     assert moment > 10
