@@ -257,8 +257,8 @@ class _Planner:
         datasets = self._references.datasets
         dataset = None
         for path in self._listing.entries(segments.segment()):
-            size, images = self._listing.take([path]), keys.get(path.name, [])
-            dataset = next((datasets[image] for image in images if image in datasets), None)
+            size, images = self._listing.take([path]), keys.get(path.name, set())
+            dataset = next((datasets[image] for image in sorted(images) if image in datasets), None)
             if wanted.isdisjoint(images) and self._if_unneeded(size):
                 going[dataset].append((path.name, size))
             else:

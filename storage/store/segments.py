@@ -183,7 +183,7 @@ class Segments:
         names = [path.name for path in self._store.entries(self.segment())]
         return [name for name in names if name not in recorded]
 
-    def keys(self) -> dict[str, list[str]]:
+    def keys(self) -> dict[str, set[str]]:
         """The keys of each segment that is recorded.
 
         Raises:
