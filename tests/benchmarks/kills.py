@@ -27,7 +27,7 @@ from typing import Any
 
 import torch
 import torchvision
-from tiny import spade, write_category
+from tiny import write_category
 
 from flows import evaluate as evaluate_module
 from flows.evaluate import evaluate
@@ -82,7 +82,7 @@ class Bench:
     def night(self, store: Path, name: str) -> None:
         """Evaluate a night, as `spade evaluate` does it."""
         root = str(self.folder / name / "tiny")
-        methods = [spade().label, "padim(levels=(16,), dimensions=5)"]
+        methods = ["dn2(k=1)", "padim(levels=(16,), dimensions=5)"]
         evaluate.fn(
             root, str(store), self.configuration, run_id=name, device="cpu", batch_size=2, methods=methods
         )
