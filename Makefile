@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: demo test check bench bench-startup bench-nights docs picture format clean
+.PHONY: demo test check bench bench-startup bench-nights bench-kills docs picture format clean
 
 demo: $(INSTALLED)
 	$(BIN)/spade demo
@@ -27,6 +27,9 @@ bench-startup: $(INSTALLED)
 
 bench-nights: $(INSTALLED)
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/nights.py
+
+bench-kills: $(INSTALLED)
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/kills.py
 
 docs: $(INSTALLED)
 	$(BIN)/python -m tasks.run.documentation docs

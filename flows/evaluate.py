@@ -12,6 +12,7 @@ from flows.runners import is_wide, task_runner
 from flows.shares import submit_shares
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
+from storage.store.under_way import under_way
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.corruptions import corruptions as chosen_corruptions
 from tasks.core.methods.registry import parse_methods
@@ -81,19 +82,20 @@ def evaluate(
             chosen_corruptions(corruptions, severities) if corruptions else (),
         )
     )
-    ingested = ingest(job, verify=verify)
-    if is_published(job):
-        LOGGER.info("run %s is published already", job.run_id)
-        return job.run_id
-    begin(job)
-    names = job.manifest().categories()
-    context = FlowRunContext.get()
-    if context is not None and is_wide(context.task_runner):
-        parts = submit_shares(job, names)
-    else:
-        parts = [one_category.submit(job, category) for category in names]
-    outcomes = [part.result() for part in parts]
-    publish(job, outcomes, ingested, gate)
+    with under_way(job.open_store(), [job.run_id], dataset.name):
+        ingested = ingest(job, verify=verify)
+        if is_published(job):
+            LOGGER.info("run %s is published already", job.run_id)
+            return job.run_id
+        begin(job)
+        names = job.manifest().categories()
+        context = FlowRunContext.get()
+        if context is not None and is_wide(context.task_runner):
+            parts = submit_shares(job, names)
+        else:
+            parts = [one_category.submit(job, category) for category in names]
+        outcomes = [part.result() for part in parts]
+        publish(job, outcomes, ingested, gate)
     publish_summary(job)
     failed = {outcome.category: outcome.reason for outcome in outcomes if outcome.reason is not None}
     if failed:

@@ -13,11 +13,16 @@ from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, e
 from flows.runners import Kind
 from flows.told import tell, told
 from storage.datasets.registry import read_registry
+from storage.datasets.retention import Retention
+from storage.errors import StoreError
 from storage.results.metrics import default_gate
 from storage.results.runs import publish_interrupted
+from storage.space.plan import RUN
+from storage.space.prune import prune
 from storage.store.location import DEFAULT_REGISTRY
 from storage.store.lock import BusyError, exclusive
 from storage.store.store import DEFAULT_STORE, Store
+from storage.store.under_way import pruning
 from storage.tidy import merge_records
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB
 from tasks.core.errors import ConfigurationError
@@ -56,7 +61,7 @@ def nightly(
     as worse is said by the registry's gate; a `tolerance` replaces those that stand there. Normal test images
     that drifted from the training images are warned of, and with `drift_fails` the night is bad. To `verify`
     is to read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how
-    the night ended.
+    the night ended. At its end goes what the registry's [retention] keeps no longer.
 
     Raises:
         BadNightError: an entry failed, in whole or in part, a metric got worse, or images drifted.
@@ -76,7 +81,9 @@ def nightly(
         opened = Store.open(store, create=True)
         try:
             with exclusive(opened, NAME, wait=when_busy == "wait"), recorded(opened, NAME):
-                if interrupted := publish_interrupted(opened, f"{NAME}-"):
+                with pruning(opened):
+                    interrupted = publish_interrupted(opened, f"{NAME}-")
+                if interrupted:
                     for run in interrupted:
                         LOGGER.warning(
                             "run %s was interrupted: what it finished is used, the rest is done now", run
@@ -86,6 +93,8 @@ def nightly(
                     evaluate_registered(evaluate, known, datasets, store, NAME, drift_fails=drift_fails)
                 )
                 merge_records(opened, [entry.run for entry in entries if entry.run is not None])
+                if known.retention is not None:
+                    _prune(opened, known.retention)
         except BusyError as error:
             LOGGER.warning("%s; this one leaves", error)
             return []
@@ -93,6 +102,17 @@ def nightly(
         if bad := [entry for entry in entries if not entry.is_good]:
             raise BadNightError(entries, bad)
     return entries
+
+
+def _prune(store: Store, retention: Retention) -> None:
+    """Remove what is kept no longer; what stops it is logged, and the night is none the worse."""
+    try:
+        going = prune(store, retention).going
+    except StoreError as error:
+        LOGGER.error("nothing was pruned: %s", error)
+        return
+    size = sum(item.size.bytes for item in going) / 2**20
+    LOGGER.info("pruned %d runs, %.1f MiB in all", sum(item.kind == RUN for item in going), size)
 
 
 def markdown(entries: Sequence[RegisteredRun]) -> str:

@@ -12,6 +12,7 @@ from flows.category import evaluate_category
 from flows.evaluate import IncompleteRunError
 from storage.datasets.dataset import Dataset
 from storage.store.store import DEFAULT_STORE
+from storage.store.under_way import under_way
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.grid import Point, grid
 from tasks.core.methods.registry import parse_methods
@@ -70,11 +71,21 @@ def evaluate_points(job: Job, of_grid: Sequence[Point]) -> str:
         IncompleteRunError: a category failed; the runs hold its reason and the others' results.
     """
     points = points_of(job, of_grid)
+    runs = [point.run_id for point in points]
+    with under_way(job.open_store(), runs, job.dataset.name):
+        failed = _evaluate(job, points)
+    if failed:
+        raise IncompleteRunError(job.run_id, failed)
+    return job.run_id
+
+
+def _evaluate(job: Job, points: Sequence[Job]) -> dict[str, str]:
+    """Publish the points that are not yet; by category why it failed."""
     ingested = ingest_once(points)
     points = [point for point in points if not is_published(point)]
     if not points:
         LOGGER.info("sweep %s is published already", job.run_id)
-        return job.run_id
+        return {}
     for point in points:
         begin(point)
     outcomes = [one_category_of_all(points, category) for category in points[0].manifest().categories()]
@@ -84,9 +95,7 @@ def evaluate_points(job: Job, of_grid: Sequence[Point]) -> str:
         shared = ingested if number == 0 else replace(ingested, seconds=0.0, computed=0)
         publish(point, of_point, shared)
         failed |= {outcome.category: outcome.reason for outcome in of_point if outcome.reason is not None}
-    if failed:
-        raise IncompleteRunError(job.run_id, failed)
-    return job.run_id
+    return failed
 
 
 @step

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
 
 import pyarrow as pa
 
+from storage.computed.kinds import GROUPS, SEALED
 from storage.results.index import discrepancy, published_runs, rebuild, remove_runs
-from storage.store.sealed import damage
+from storage.store.sealed import damage, parts
 from storage.store.segments import Segments
 from storage.store.store import Store
 from storage.store.tables import read_table
@@ -27,9 +29,7 @@ class Finding:
 def examine(store: Store) -> list[Finding]:
     """Read all that the store holds, and report what is damaged or was left by an interrupted writer."""
     findings = []
-    folders = (store.features(), store.scores(), store.corrupted())
-    groups = [*(group for folder in folders for group in store.entries(folder)), store.looks()]
-    for group in groups:
+    for group in chain.from_iterable(found(store, store.entries) for found in GROUPS.values()):
         segments = Segments(store, group)
         for name, reason in segments.damaged():
             what = f"segment {group / 'segments' / name}"
@@ -38,12 +38,14 @@ def examine(store: Store) -> list[Finding]:
             path = group / "segments" / name
             drop = partial(store.remove, [path])
             findings.append(Finding(f"segment {path}", "it was never finished", drop))
-    sealed = {"index": store.indices(), "state": store.states()}
-    for what, paths in sealed.items():
-        for path in paths:
+        wrong = segments.damaged_description()
+        if wrong is not None:
+            findings.append(Finding(f"description of {group}", wrong, segments.forget_description))
+    for what, sealed in SEALED.items():
+        for path in sealed(store, store.entries):
             wrong = damage(path)
             if wrong is not None:
-                drop = partial(store.remove, [path.with_suffix(".json"), path])
+                drop = partial(store.remove, parts(path))
                 findings.append(Finding(f"{what} {path}", wrong, drop))
     damaged = {}
     for run_id in published_runs(store):

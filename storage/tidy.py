@@ -8,6 +8,7 @@ from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.segments import Segments
 from storage.store.store import Store
+from storage.store.under_way import pruning
 
 
 def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
@@ -21,9 +22,10 @@ def merge_records(store: Store, runs: Iterable[str]) -> list[str]:
         keys = {row["score_key"] for row in results.rows("categories", run)} - {None}
         groups |= {folder for key in keys for folder in (store.scores(key), store.corrupted(key))}
     merged = []
-    for group in sorted(groups):
-        try:
-            merged += [str(group)] if Segments(store, group).merge() else []
-        except StoreError:
-            continue
+    with pruning(store):
+        for group in sorted(groups):
+            try:
+                merged += [str(group)] if Segments(store, group).merge() else []
+            except StoreError:
+                continue
     return merged

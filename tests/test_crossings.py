@@ -251,7 +251,7 @@ CROSSED: dict[str, Callable[[Path, list[Any], str], None]] = {
 }
 ELSEWHERE = {  # commands that take no method, or run those above, with the tests that they have
     *("inspect", "datasets", "add", "backbones", "repair", "accept", "demo", "reproduce"),
-    *("nightly", "reprocess", "serve"),
+    *("nightly", "reprocess", "serve", "usage", "prune", "pin"),
 }
 
 

@@ -20,6 +20,7 @@ _HEADINGS = {  # commands by heading and module
     ("Experiments", "experiments"): ("sweep", "reproduce", "methods", "robustness"),
     ("Every night", "nights"): ("nightly", "reprocess", "compare", "accept", "serve"),
     ("What the store holds", "results"): ("results", "sql", "report", "export", "repair"),
+    ("What takes space", "space"): ("usage", "prune", "pin"),
     ("New images and networks", "images"): ("score", "backbones"),
 }
 COMMANDS = tuple(chain.from_iterable(_HEADINGS.values()))

@@ -90,6 +90,11 @@ class Index:
         self._store = store
         self._look()
 
+    @property
+    def removed(self) -> frozenset[str]:
+        """Runs that are no more, and of whose folders something may be left."""
+        return frozenset(self._at.removed)
+
     def runs(self, columns: Sequence[str] | None = None, *, sound: bool = False) -> pa.Table:
         """The records of all runs as they ended: `run`, ACCEPTED, and the columns named that some have.
 

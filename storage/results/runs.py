@@ -6,17 +6,19 @@ sees half a run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from storage.errors import DamagedStoreError
+from storage.errors import DamagedStoreError, StoreError
 from storage.results.index import ACCEPTED, Index, announce, changing, fold_if_free
 from storage.store.location import Location, read_bytes
 from storage.store.store import Store
 from storage.store.tables import parse_table, table_bytes
+from storage.store.under_way import pruning
 
 
 def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[str]:
@@ -40,19 +42,56 @@ def earlier_runs(store: Store, run_id: str, record: Mapping[str, Any]) -> list[s
         row["run"]
         for row in reversed(runs.filter(alike).to_pylist())
         if not set(row["methods"]).isdisjoint(record["methods"])
-        and (not row.get("worse") or _is_accepted(store, row))
+        and (not row.get("worse") or is_accepted(store, row))
     ]
 
 
-def _is_accepted(store: Store, row: Mapping[str, Any]) -> bool:
+def is_accepted(store: Store, row: Mapping[str, Any]) -> bool:
+    """Whether a run is accepted, by its row of `Index.runs`, or where that does not tell, by its folder."""
     known = row.get(ACCEPTED)
     return store.exists(store.acceptance(row["run"])) if known is None else bool(known)
 
 
 def accept(store: Store, run_id: str) -> None:
-    """Let later runs be compared with this one, although something in it got worse."""
-    with changing(store, run_id):
+    """Let later runs be compared with this one, although something in it got worse.
+
+    Raises:
+        StoreError: no such run.
+    """
+    with _marking(store, run_id):
         store.write(store.acceptance(run_id), b"")
+
+
+def pin(store: Store, run_id: str, why: str) -> None:
+    """Keep a run, and all that it needs, whatever a registry's [retention] says.
+
+    Raises:
+        StoreError: no such run.
+    """
+    with _marking(store, run_id):
+        store.write(store.pin(run_id), why.encode())
+
+
+def unpin(store: Store, run_id: str) -> None:
+    """Let a run go again as others do.
+
+    Raises:
+        StoreError: no such run, or it is not pinned.
+    """
+    with _marking(store, run_id):
+        if not store.exists(store.pin(run_id)):
+            raise StoreError(f"run {run_id} in {store.root} is not pinned: spade usage says which are")
+        store.remove([store.pin(run_id)])
+
+
+@contextmanager
+def _marking(store: Store, run_id: str) -> Iterator[None]:
+    """Within this the run is there, and is not removed."""
+    with pruning(store):
+        if not store.exists(store.run_table(run_id, "run")):
+            raise StoreError(f"no run {run_id!r} in {store.root}: spade results --table runs names them")
+        with changing(store, run_id):
+            yield
 
 
 def published_fingerprint(store: Store, run_id: str) -> tuple[str, str] | None:

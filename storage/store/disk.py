@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
-from storage.store.medium import Answer, Asked, Entry, shown
+from storage.store.medium import Answer, Asked, Entry, Size, shown
 
 if TYPE_CHECKING:
     from zarr.storage import StorePath
@@ -69,6 +69,19 @@ class Disk:
 
     def below(self, folder: PurePosixPath) -> None:
         """None: each folder is listed on its own."""
+
+    def sizes(self, folder: PurePosixPath) -> dict[PurePosixPath, Size]:
+        """Every file below a folder; what goes meanwhile is left out."""
+        found: dict[PurePosixPath, Size] = {}
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    found |= self.sizes(folder / entry.name)
+                    continue
+                with suppress(FileNotFoundError):
+                    status = entry.stat(follow_symlinks=False)
+                    found[folder / entry.name] = Size(status.st_size, status.st_mtime)
+        return found
 
     def stamp(self, path: PurePosixPath) -> str:
         """Size, time of modification and inode."""

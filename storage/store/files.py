@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from storage.store.location import Location, exists, read_bytes
+from storage.store.medium import Size
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Files:
         """The `entries` of a folder that hold a file of that name."""
         found = folder.medium.holding(folder.path, name)
         return sorted(folder / entry for entry in found if not entry.startswith("."))
+
+    def sizes(self) -> dict[tuple[str, ...], Size]:
+        """Every file, hidden or not, by the parts of its path below the root."""
+        found = self.root.medium.sizes(self.root.path)
+        return {path.relative_to(self.root.path).parts: size for path, size in found.items()}
 
     def remove(self, paths: Iterable[Location]) -> None:
         """Remove files and folders, in order, those that exist."""

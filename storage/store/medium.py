@@ -33,6 +33,13 @@ def shown(name: str) -> str:
     return os.fsencode(name).decode(errors="backslashreplace")
 
 
+class Size(NamedTuple):
+    """How large a file is, and when it was last written, in seconds since 1970."""
+
+    bytes: int
+    modified: float
+
+
 class Medium(Protocol):
     """Holds files under paths; a folder is there while it holds a file, and on a disk also when it is empty.
 
@@ -60,6 +67,9 @@ class Medium(Protocol):
 
         None where each folder is listed on its own.
         """
+
+    def sizes(self, folder: PurePosixPath) -> Mapping[PurePosixPath, Size]:
+        """Every file below a folder, hidden or not."""
 
     def stamp(self, path: PurePosixPath) -> str:
         """Size, time of modification and inode of a file, or its ETag."""

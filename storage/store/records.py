@@ -164,6 +164,22 @@ class Records:
         """The names of the files."""
         return [path.stem for path in self._paths()]
 
+    def keys(self) -> dict[str, set[str]]:
+        """The keys of each segment that is recorded.
+
+        Raises:
+            DamagedStoreError: a file is damaged.
+        """
+        self._positions()
+        found: dict[str, set[str]] = {}
+        for record in self._read:
+            segments = (
+                record.table["segment"].to_pylist() if record.is_merged else [record.name] * len(record.keys)
+            )
+            for segment, key in zip(segments, record.keys, strict=True):
+                found.setdefault(segment, set()).add(key)
+        return found
+
     def segments(self, name: str) -> dict[str, tuple[int, Mapping[str, str]]]:
         """By segment, the number of rows and the digests of arrays that a file records.
 

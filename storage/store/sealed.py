@@ -38,6 +38,11 @@ def read_sealed(store: Store, path: Location) -> bytes:
         raise DamagedStoreError(path, error, store.root) from error
 
 
+def parts(path: Location) -> list[Location]:
+    """The seal and the file, in the order to remove them."""
+    return [_seal(path), path]
+
+
 def about(path: Location) -> dict[str, Any]:
     """What the seal of a file says of it."""
     return dict(json.loads(read_bytes(_seal(path))))

@@ -29,6 +29,9 @@ from storage.store.location import Location, read_bytes
 from storage.store.records import UNREADABLE, Place, Records, new_name
 from storage.store.store import Store
 
+_DESCRIPTION = "group.json"
+_NOT_JSON = (ValueError, TypeError)
+
 
 class Segments:
     """Rows of arrays under `group`, found by a SHA-256."""
@@ -44,11 +47,23 @@ class Segments:
         """Keep a readable statement of what the rows are beside them."""
         if not self.is_described():
             content = json.dumps(description, indent=1, sort_keys=True).encode()
-            self._store.write(self._group / "group.json", content)
+            self._store.write(self._group / _DESCRIPTION, content)
 
     def is_described(self) -> bool:
         """Whether there is such a statement."""
-        return self._store.exists(self._group / "group.json")
+        return self._store.exists(self._group / _DESCRIPTION)
+
+    def forget_description(self) -> None:
+        """Remove that statement; the next that appends makes it anew."""
+        self._store.remove([self._group / _DESCRIPTION])
+
+    def damaged_description(self) -> str | None:
+        """What is wrong with that statement, or None."""
+        try:
+            _described(self._store.read_present([self._group / _DESCRIPTION])[0])
+        except _NOT_JSON as error:
+            return str(error)
+        return None
 
     def append(self, rows: pa.Table, arrays: Mapping[str, NDArray[Any]]) -> None:
         """Write a batch of B rows: `rows` with a column `sha256`, and arrays (B, ...) by name.
@@ -79,7 +94,7 @@ class Segments:
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
             )
             array[:] = values
-        folder = self._segment(segment)
+        folder = self.segment(segment)
         contents = {folder / name: content.to_bytes() for name, content in files.items()}
         self._store.write_all(contents)
         digests = {name: _digest(contents[folder / name / "zarr.json"]) for name in arrays}
@@ -165,16 +180,28 @@ class Segments:
                 recorded |= self._records.segments(name).keys()
             except UNREADABLE:  # it is damaged, and with it what it records
                 recorded.add(name)
-        names = [path.name for path in self._store.entries(self._group / "segments")]
+        names = [path.name for path in self._store.entries(self.segment())]
         return [name for name in names if name not in recorded]
+
+    def keys(self) -> dict[str, set[str]]:
+        """The keys of each segment that is recorded.
+
+        Raises:
+            DamagedStoreError: a record is damaged.
+        """
+        return self._records.keys()
+
+    def remove(self) -> None:
+        """Remove all rows, their records first, and the statement; only while nobody reads or appends."""
+        self._store.remove([self._group / "records", self._group])
 
     def drop(self, segments: Collection[str]) -> None:
         """Remove segments, their records first; only while nobody merges."""
         self._records.drop(segments)
-        self._store.remove([self._segment(segment) for segment in segments])
+        self._store.remove([self.segment(segment) for segment in segments])
 
     def _read(self, segment: str, name: str, row: int | slice, metadata: str) -> NDArray[Any]:
-        path = self._segment(segment) / name
+        path = self.segment(segment) / name
         what = f"{path}, row {row}," if isinstance(row, int) else path
         try:
             if (segment, name) not in self._arrays:
@@ -189,8 +216,29 @@ class Segments:
             raise DamagedStoreError(what, "its chunk is missing", self._store.root)
         return values
 
-    def _segment(self, segment: str) -> Location:
-        return self._group / "segments" / segment
+    def segment(self, name: str = "") -> Location:
+        """Folder of a segment; without a name, of all."""
+        return self._group / "segments" / name
+
+
+def descriptions(store: Store, groups: Sequence[Location]) -> list[dict[str, Any]]:
+    """What the rows of groups are, as `describe` kept it; empty where nothing is kept.
+
+    Raises:
+        DamagedStoreError: one is damaged.
+    """
+    paths = [group / _DESCRIPTION for group in groups]
+    found = []
+    for path, content in zip(paths, store.read_present(paths), strict=True):
+        try:
+            found.append(_described(content))
+        except _NOT_JSON as error:
+            raise DamagedStoreError(path, error, store.root) from error
+    return found
+
+
+def _described(content: bytes | None) -> dict[str, Any]:
+    return {} if content is None else dict(json.loads(content))
 
 
 def _open_array(path: Location, digest: str) -> zarr.Array[Any]:

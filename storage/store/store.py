@@ -11,9 +11,10 @@ corrupted/SCORE_KEY/                     segments of scores of images made worse
 alike/KEY/TIME~SCORE_KEY                 scores that differ in nothing but training images (reuse.py)
 jobs/RUN_ID/manifest|run.parquet         of a run that is under way; its record says interrupted
 jobs/RUN_ID/set-aside/CATEGORY.json      why images could not be used after all
+under-way/RUN_ID~TOKEN.json|.lock        what a process works on, held while it lives (under_way.py)
 locks/NAME.lock|.holder                  held by what runs alone (lock.py), and whose it is
 runs/RUN_ID/TABLE.parquet                result tables; run.parquet publishes them (results.py)
-runs/RUN_ID/accepted                     what got worse in it is accepted
+runs/RUN_ID/accepted|pinned              what got worse in it is accepted; why it is kept for good
 index/TABLE-NUMBER.parquet|RUN_ID~*.*    what all runs hold, and what changed since (index.py)
 reproductions/SWEEP_ID.parquet           a sweep's runs beside the figures of the paper
 reports/RUN_ID/                          pages that show a run; index.html is written last (reports.py)
@@ -26,6 +27,7 @@ import json
 import os
 import re
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from os import PathLike
 from typing import Any
@@ -34,6 +36,7 @@ from storage.errors import StoreError
 from storage.store.files import Files
 from storage.store.location import Location, location, read_bytes
 
+Entries = Callable[..., list[Location]]  # what lies in a folder, by its suffix, as of `Files.entries`
 FORMAT_VERSION = 2
 DEFAULT_STORE = "spade-store"
 
@@ -183,19 +186,19 @@ class Store(Files):
         """File of the index over one set of training rows, or with `suffix` "json" its seal."""
         return self.root / "indices" / feature_key / f"{gallery}.{suffix}"
 
-    def indices(self) -> list[Location]:
-        """Every index file of the store."""
-        return [
-            path for folder in self.entries(self.root / "indices") for path in self.entries(folder, ".faiss")
-        ]
+    def indices(self, entries: Entries | None = None) -> list[Location]:
+        """Every index file of the store, or of a listing of it."""
+        entries = entries or self.entries
+        folders = entries(self.root / "indices")
+        return [path for folder in folders for path in entries(folder, ".faiss")]
 
     def state(self, state_key: str, suffix: str = "npz") -> Location:
         """File of what a method learned, or with `suffix` "json" its seal."""
         return self.root / "states" / f"{state_key}.{suffix}"
 
-    def states(self) -> list[Location]:
-        """Every state's file of the store."""
-        return self.entries(self.root / "states", ".npz")
+    def states(self, entries: Entries | None = None) -> list[Location]:
+        """Every state's file of the store, or of a listing of it."""
+        return (entries or self.entries)(self.root / "states", ".npz")
 
     def scores(self, score_key: str = "") -> Location:
         """Segments of one score key; without one, the folder of all."""
@@ -205,8 +208,8 @@ class Store(Files):
         """Segments of scores of images made worse, of one score key; without one, the folder of all."""
         return self.root / "corrupted" / score_key
 
-    def alike(self, key: str) -> Location:
-        """Folder of the names of scores that differ in nothing but training images."""
+    def alike(self, key: str = "") -> Location:
+        """Folder of the names of scores that differ in nothing but training images; without a key, of all."""
         return self.root / "alike" / key
 
     def metrics(self, score_key: str, labels: str, suffix: str = "json") -> Location:
@@ -231,6 +234,10 @@ class Store(Files):
         folder = self.job(run_id) / "set-aside"
         return folder / f"{safe_name(category)}.json" if category else folder
 
+    def under_way(self, name: str = "") -> Location:
+        """A file of a process that works on runs; without a name, the folder of all."""
+        return self.root / "under-way" / name
+
     def lock(self, name: str) -> Location:
         """What one process at a time may hold."""
         return self.root / "locks" / f"{name}.lock"
@@ -251,6 +258,10 @@ class Store(Files):
         """Mark of a run that is good although something in it got worse."""
         return self.run(run_id) / "accepted"
 
+    def pin(self, run_id: str) -> Location:
+        """Why a run is kept for good."""
+        return self.run(run_id) / "pinned"
+
     def index_of_runs(self, name: str = "") -> Location:
         """A file of the index of runs; without a name, its folder."""
         return self.root / "index" / name
@@ -259,10 +270,10 @@ class Store(Files):
         """Table of what a sweep reproduces of the paper."""
         return self.root / "reproductions" / f"{sweep}.parquet"
 
-    def reproductions(self) -> list[Location]:
-        """Every such table of the store."""
-        return self.entries(self.root / "reproductions", ".parquet")
+    def reproductions(self, entries: Entries | None = None) -> list[Location]:
+        """Every such table of the store, or of a listing of it."""
+        return (entries or self.entries)(self.root / "reproductions", ".parquet")
 
-    def report(self, run_id: str) -> Location:
-        """Folder of the pages that show a run."""
+    def report(self, run_id: str = "") -> Location:
+        """Folder of the pages that show a run; without an id, the folder of all."""
         return self.root / "reports" / run_id

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from storage.computed.needs import CALIBRATION
 from storage.computed.scores import ImageScore
 from storage.errors import DatasetError
 from storage.store.store import digest
@@ -67,7 +68,8 @@ class EnsembleScoring(Scoring):
             if member.method not in listed or member.scores.missing(self.part.scored)
         ]
         stages = [stage for member in others for stage in member.score()]
-        self.scores.describe(self.description)
+        calibration = [member.key for member in self._calibrations]
+        self.scores.describe(self.description | {CALIBRATION: calibration})
         test, label, category = self.part.scored, self.method.label, self.part.category
         missing = self.scores.missing(test)
         report(label, category, len(test) - len(missing), len(test), "found in the store")
@@ -116,18 +118,24 @@ class EnsembleScoring(Scoring):
             yield self._joined([of_member[key] for of_member in found], self._scales)
 
     @cached_property
-    def _scales(self) -> list[tuple[Scale, Scale | None]]:
-        """Of each method the scale of its image scores, and of its maps if it has any."""
-        return [_scale(calibration, self.method.scale) for calibration in self._calibrations]
-
-    @cached_property
     def _calibrations(self) -> list[FeatureScoring]:
-        """The methods on held-out training images."""
+        """The methods fitted to some training images, which score the others."""
         try:
             calibration = _calibration(self.part, self.method.seed)
         except ValueError as error:
             raise DatasetError(f"{self.method.label}: {error}") from error
         return [FeatureScoring(calibration, method) for method in self.method.members]
+
+    @cached_property
+    def _scales(self) -> list[tuple[Scale, Scale | None]]:
+        """Of each method the scale of its image scores, and of its maps if it has any."""
+        calibrations = self._calibrations
+        try:
+            return [_scale(calibration, self.method.scale) for calibration in calibrations]
+        except ValueError as error:
+            raise DatasetError(f"{self.method.label}: {error}") from error
+        except ValueError as error:
+            raise DatasetError(f"{self.method.label}: {error}") from error
 
     def _stored(self, key: str) -> list[Result]:
         found: list[Result] = []

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.indices import gallery_digest, read_index
+from storage.computed.needs import TRAIN, state_key
 from storage.computed.scores import ImageScore
 from storage.computed.states import has_state, read_state, write_state
-from storage.store.store import digest
 from tasks.core.config import Configuration
 from tasks.core.matching.pyramid import smooth
 from tasks.core.methods import interface
@@ -23,7 +23,7 @@ from tasks.core.metrics.ranking import map_score
 from tasks.core.networks.traits import Level
 from tasks.job import Part, Stage
 from tasks.methods.index import build
-from tasks.methods.reuse import TRAIN, Alike, EarlierScores
+from tasks.methods.reuse import Alike, EarlierScores
 from tasks.methods.scoring import BATCH_SIZE, Asked, Map, Scoring
 from tasks.progress import report
 
@@ -49,7 +49,7 @@ class FeatureScoring(Scoring):
     @cached_property
     def state_key(self) -> str:
         """What the state is found by."""
-        return digest(self.learned_from)
+        return state_key(self.learned_from)
 
     def has_state(self) -> bool:
         """Whether there is nothing to learn any more."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -11,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from storage.computed.needs import TRAIN
 from storage.computed.scores import ImageScore, Scores
 from storage.errors import DamagedStoreError
 from storage.store.records import new_name
+from storage.store.segments import descriptions
 from storage.store.store import Store, digest
 
-TRAIN = "train"  # in a description: the training images, which "training" is a digest of
 _TRAINING = ("training", TRAIN)
 _LOOKED_AT = 10  # scores with other training images, the last ones
 
@@ -41,10 +41,10 @@ class EarlierScores:
         """The last of those that have other training images than these, the newest first."""
         names = [path.name.rpartition("~")[2] for path in reversed(self._store.entries(self._folder))]
         keys = list(dict.fromkeys(names))[:_LOOKED_AT]
-        groups = self._store.read_present([self._store.scores(key) / "group.json" for key in keys])
+        described = descriptions(self._store, [self._store.scores(key) for key in keys])
         found = []
-        for key, group in zip(keys, groups, strict=True):
-            trained = None if group is None else json.loads(group).get(TRAIN)
+        for key, description in zip(keys, described, strict=True):
+            trained = description.get(TRAIN)
             if trained not in (None, list(train)):
                 found.append(Alike(Scores(self._store, key), trained))
         return found

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -66,6 +67,24 @@ def test_a_night_evaluates_everything_and_the_next_one_nothing_anew(registry: Pa
     history = Results(store).history("pixel_rocauc", dataset="other")
     assert history["run"].tolist() == [first[0].run, second[0].run]
     assert history["value"].nunique() == 1
+
+
+def test_a_night_ends_with_a_prune_where_the_registry_says_what_is_kept(
+    registry: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    old = store / "reports" / "gone"
+    (first,) = nightly(str(registry), str(store), datasets=["other"])
+    old.mkdir(parents=True)
+    (old / "index.html").write_text("of a run that is no more")
+    os.utime(old / "index.html", (0, 0))
+    nightly(str(registry), str(store), datasets=["other"])
+    assert old.exists()
+    registry.write_text(f"{registry.read_text()}[retention]\nnights = 1\n")
+    (last,) = nightly(str(registry), str(store), datasets=["other"])
+    assert not old.exists()
+    assert {first.run, last.run} < {*Results(store).runs()["run"]}
+    assert computed(store, last.run)["score"] == 0
 
 
 def test_what_fails_is_told_and_stops_nothing_else(

@@ -198,6 +198,12 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
         "minutes": "minutes",
         "reason": "cannot be evaluated",
     },
+    "usage": {
+        **_plain("dataset", "backbone", "kind", "files"),
+        "bytes": "MiB",
+        "bytes_that_may_go": "may go, MiB",
+    },
+    "prune": {**_plain("kind", "count", "files"), "bytes": "MiB", "why": "why"},
     "inspection": _plain(
         *("category", "train", "validation", "test", "unlabelled", "without mask", "masks", "set aside"),
         *("images", "cannot be evaluated"),
