@@ -134,8 +134,6 @@ class EnsembleScoring(Scoring):
             return [_scale(calibration, self.method.scale) for calibration in calibrations]
         except ValueError as error:
             raise DatasetError(f"{self.method.label}: {error}") from error
-        except ValueError as error:
-            raise DatasetError(f"{self.method.label}: {error}") from error
 
     def _stored(self, key: str) -> list[Result]:
         found: list[Result] = []
