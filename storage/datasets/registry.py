@@ -10,6 +10,7 @@ configurations = ["..."]        names of the tables above
 layout = { kind = "..." }       fields of a layout; MVTec AD without it
 [gate]                          what a night is held to: `storage/datasets/gate.py`
 [notify]                        who is told how it ended: `storage/datasets/notify.py`
+[mlflow]                        where its runs are handed to: `storage/datasets/tracking.py`
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from storage.datasets.gate import parse_gate
 from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, layout_named
 from storage.datasets.notify import Notify
+from storage.datasets.tracking import Tracking
 from storage.datasets.variables import replaced
 from storage.errors import DatasetError
 from storage.store.location import DEFAULT_REGISTRY, location
@@ -47,13 +49,14 @@ class Registration:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a file registers by name, why an entry of it cannot be used, its gate and who is told, if any."""
+    """What a file registers by name, and why an entry of it cannot be used; what else it declares, if any."""
 
     path: Path
     entries: Mapping[str, Registration]
     errors: Mapping[str, str]
     gate: Mapping[str, float] | None = None
     notify: Notify | None = None
+    mlflow: Tracking | None = None
 
     def entry(self, name: str) -> Registration:
         """The entry of that name.
@@ -74,13 +77,14 @@ def read_registry(path: str | Path) -> Registry:
     """Every entry of the file that can be used, and for each other the reason.
 
     Raises:
-        DatasetError: no such file, or not TOML, or its gate or who is told cannot be used.
+        DatasetError: no such file, or not TOML, or what it declares beside datasets cannot be used.
     """
     path = Path(path).expanduser().absolute()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
         gate = parse_gate(content["gate"]) if "gate" in content else None
-        notify = _notify(content["notify"]) if "notify" in content else None
+        notify = _declared(Notify, "notify", content)
+        mlflow = _declared(Tracking, "mlflow", content)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"the registry {path} cannot be read ({error}): mend it or name another --registry"
@@ -91,7 +95,7 @@ def read_registry(path: str | Path) -> Registry:
             entries[name] = _registration(path, name, table, _tables(content, "configurations"))
         except ValueError as error:
             errors[name] = f"{path}, dataset {name!r}: {error}"
-    return Registry(path, entries, errors, gate, notify)
+    return Registry(path, entries, errors, gate, notify, mlflow)
 
 
 def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = None) -> Registration:
@@ -150,13 +154,17 @@ def _tables(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _notify(table: Any) -> Notify:
+def _declared(kind: type[T], name: str, content: Mapping[str, Any]) -> T | None:
+    """The table of that name as a dataclass; None if there is none."""
+    if name not in content:
+        return None
+    table = content[name]
     if not isinstance(table, Mapping):
-        raise ValueError(f"notify is {table!r}: write a table [notify]")
+        raise ValueError(f"{name} is {table!r}: write a table [{name}]")
     try:
-        return build(Notify, table)
+        return build(kind, table)
     except ValueError as error:
-        raise ValueError(f"notify: {error}") from error
+        raise ValueError(f"{name}: {error}") from error
 
 
 def _registration(path: Path, name: str, table: Any, configurations: Mapping[str, Any]) -> Registration:
