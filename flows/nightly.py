@@ -12,6 +12,7 @@ from flows.crashed import recorded
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
 from flows.told import tell, told
+from flows.tracked import track
 from storage.datasets.registry import read_registry
 from storage.datasets.retention import Retention
 from storage.errors import StoreError
@@ -61,7 +62,8 @@ def nightly(
     as worse is said by the registry's gate; a `tolerance` replaces those that stand there. Normal test images
     that drifted from the training images are warned of, and with `drift_fails` the night is bad. To `verify`
     is to read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how
-    the night ended. At its end goes what the registry's [retention] keeps no longer.
+    the night ended, and its runs are handed to the server of its [mlflow]. At its end goes what the
+    registry's [retention] keeps no longer.
 
     Raises:
         BadNightError: an entry failed, in whole or in part, a metric got worse, or images drifted.
@@ -99,6 +101,7 @@ def nightly(
             LOGGER.warning("%s; this one leaves", error)
             return []
         publish_markdown(NAME, markdown(entries))
+        track(known.mlflow, store, entries)
         if bad := [entry for entry in entries if not entry.is_good]:
             raise BadNightError(entries, bad)
     return entries

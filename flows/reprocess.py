@@ -7,6 +7,7 @@ from prefect import flow
 from flows.registered import BadRunsError, RegisteredRun, evaluate_registered, evaluation
 from flows.runners import Kind
 from flows.told import told
+from flows.tracked import track
 from storage.datasets.registry import read_registry
 from storage.results.reader import Results
 from storage.store.location import DEFAULT_REGISTRY
@@ -40,7 +41,7 @@ def reprocess(
     Features are extracted of new content only, and scores computed where an image or its nearest training
     images are others. The runs' `changes` tables say what changed since the last complete run. To `verify` is
     to read every file, also those that seem unchanged. Whoever the registry's [notify] names is told how it
-    ended.
+    ended, and its runs are handed to the server of its [mlflow].
 
     Raises:
         DatasetError: nothing is registered by that name, or it cannot be read.
@@ -55,6 +56,7 @@ def reprocess(
         Store.open(store, create=True)
         entries.extend(evaluate_registered(evaluate, known, [dataset], store, NAME))
         publish_markdown(NAME, _markdown(store, entries))
+        track(known.mlflow, store, entries)
         if bad := [entry for entry in entries if entry.reason is not None]:
             raise IncompleteReprocessingError(entries, bad)
     return entries

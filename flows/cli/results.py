@@ -101,7 +101,7 @@ def report(
 
 
 def export(
-    folder: Annotated[str, Parameter(help="Where the files go.")],
+    folder: Annotated[str, Parameter(help="Where the files go; of mlflow the server's URL.")],
     /,
     *,
     run: Run = "latest",
@@ -111,10 +111,10 @@ def export(
         Parameter(help="Of the run, as its tables name it. Default: its first that has maps."),
     ] = None,
     format: Annotated[
-        Literal["tiff", "png", "coco", "jsonl", "mvtec_ad_2"],
+        Literal["tiff", "png", "coco", "jsonl", "mvtec_ad_2", "mlflow"],
         Parameter(
-            help="Anomaly maps as pictures, regions at the operating point as JSON, or what the benchmark of "
-            "MVTec AD 2 takes of the unlabelled images."
+            help="Anomaly maps as pictures, regions at the operating point as JSON, what the benchmark of "
+            "MVTec AD 2 takes of the unlabelled images, or settings, metrics and report to an MLflow server."
         ),
     ] = "tiff",
     fpr: Annotated[
@@ -124,10 +124,14 @@ def export(
 ) -> None:
     """Write anomaly maps as 16-bit pictures on one scale, or regions above the threshold as COCO or JSON.
 
-    Or a submission to the benchmark of MVTec AD 2: of its unlabelled images, checked.
+    Or a submission to the benchmark of MVTec AD 2: of its unlabelled images, checked. Or hand the run's
+    settings, metrics and report to an MLflow server; again what is there of it, and no second run.
     """
     from flows.cli.screen.progress import progress_display
 
+    if format == "mlflow":
+        print(_hand_over(folder, store, run, whole=category is None and method is None))
+        return
     with progress_display(enabled=True):
         with importing():
             from tasks.export import export_maps
@@ -144,6 +148,25 @@ def export(
             sidecar = export_maps(store, run, folder, category=category, method=method, format=format)
             lines = [f"scale and files: {sidecar}"]
     print("\n".join(lines))
+
+
+def _hand_over(uri: str, store: str, run: str, *, whole: bool) -> str:
+    """Hand a run to an MLflow server; where it is."""
+    from storage.datasets.tracking import Tracking
+    from tasks.core.errors import ConfigurationError
+
+    if not whole:
+        raise ConfigurationError(
+            "format is 'mlflow': it takes all of a run; leave --category and --method out"
+        )
+    with importing():
+        from tasks.tracking import Tracker
+
+    try:
+        address = Tracking(uri).address()
+    except ValueError as error:
+        raise ConfigurationError(str(error)) from error
+    return Tracker(address).hand_over(store, run)
 
 
 def repair(*, store: StoreOption = DEFAULT_STORE) -> None:

@@ -8,9 +8,8 @@ events = ["failed", "worse"]    of `EVENTS`; what is not good without it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from storage.datasets.variables import replaced
+from storage.datasets.variables import web_address
 
 BAD = ("failed", "worse", "crashed")
 EVENTS = (*BAD, "good")
@@ -35,7 +34,4 @@ class Notify:
         Raises:
             ValueError: a variable of it is not set, or it is no http:// or https:// url.
         """
-        address = replaced("notify.url", self.url)
-        if urlsplit(address).scheme not in ("http", "https"):
-            raise ValueError(f"notify.url is {self.url!r}: it begins with https:// or http://")
-        return address
+        return web_address("notify.url", self.url)

@@ -11,6 +11,7 @@ layout = { kind = "..." }       fields of a layout; MVTec AD without it
 [gate]                          what a night is held to: `storage/datasets/gate.py`
 [notify]                        who is told how it ended: `storage/datasets/notify.py`
 [retention]                     what nightly keeps: `storage/datasets/retention.py`; all without it
+[mlflow]                        where its runs are handed to: `storage/datasets/tracking.py`
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from storage.datasets.layouts.interface import Layout
 from storage.datasets.layouts.known import LAYOUTS, MVTEC, layout_named
 from storage.datasets.notify import Notify
 from storage.datasets.retention import Retention
+from storage.datasets.tracking import Tracking
 from storage.datasets.variables import replaced
 from storage.errors import DatasetError
 from storage.store.location import DEFAULT_REGISTRY, location
@@ -49,10 +51,7 @@ class Registration:
 
 @dataclass(frozen=True)
 class Registry:
-    """What a file registers by name, and why an entry of it cannot be used.
-
-    Its gate, who is told, and what is kept are None where it says nothing of them.
-    """
+    """What a file registers by name, and why an entry of it cannot be used; what else it declares, if any."""
 
     path: Path
     entries: Mapping[str, Registration]
@@ -60,6 +59,7 @@ class Registry:
     gate: Mapping[str, float] | None = None
     notify: Notify | None = None
     retention: Retention | None = None
+    mlflow: Tracking | None = None
 
     def entry(self, name: str) -> Registration:
         """The entry of that name.
@@ -80,14 +80,15 @@ def read_registry(path: str | Path) -> Registry:
     """Every entry of the file that can be used, and for each other the reason.
 
     Raises:
-        DatasetError: no such file, or not TOML, or its gate, who is told or what is kept cannot be used.
+        DatasetError: no such file, or not TOML, or what it declares beside datasets cannot be used.
     """
     path = Path(path).expanduser().absolute()
     try:
         content = tomllib.loads(path.read_text("utf-8"))
         gate = parse_gate(content["gate"]) if "gate" in content else None
-        notify = _table("notify", Notify, content)
-        retention = _table("retention", Retention, content)
+        notify = _declared(Notify, "notify", content)
+        retention = _declared(Retention, "retention", content)
+        mlflow = _declared(Tracking, "mlflow", content)
     except (OSError, ValueError) as error:
         raise DatasetError(
             f"the registry {path} cannot be read ({error}): mend it or name another --registry"
@@ -98,7 +99,7 @@ def read_registry(path: str | Path) -> Registry:
             entries[name] = _registration(path, name, table, _tables(content, "configurations"))
         except ValueError as error:
             errors[name] = f"{path}, dataset {name!r}: {error}"
-    return Registry(path, entries, errors, gate, notify, retention)
+    return Registry(path, entries, errors, gate, notify, retention, mlflow)
 
 
 def retention_of(registry: str) -> Retention:
@@ -168,8 +169,8 @@ def _tables(content: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return found if isinstance(found, Mapping) else {}
 
 
-def _table(name: str, kind: type[T], content: Mapping[str, Any]) -> T | None:
-    """The dataclass that a table of that name gives; None without one."""
+def _declared(kind: type[T], name: str, content: Mapping[str, Any]) -> T | None:
+    """The table of that name as a dataclass; None if there is none."""
     if name not in content:
         return None
     table = content[name]

@@ -61,7 +61,8 @@ def _read(source: pa.NativeFile, columns: Sequence[str] | None) -> pa.Table:
     file = pq.ParquetFile(source, page_checksum_verification=True, pre_buffer=True)
     if columns is not None:
         columns = [name for name in columns if name in file.schema_arrow.names]
-    return file.read(columns)
+    # a thread of Arrow's pool that lets go of Python's bytes while Python ends would abort the process
+    return file.read(columns, use_threads=False)
 
 
 class _Parts(io.RawIOBase):

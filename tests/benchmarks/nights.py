@@ -40,13 +40,20 @@ from tasks.core.config import Configuration
 from tasks.core.methods.spade import Spade
 from tasks.run.tables import RUN, setting_values
 
-RUNS = (10, 1_000, 10_000)
+RUNS = (10, 100, 1_000, 10_000)
 IMAGES = (1_000, 100_000, 1_000_000)
 DATASETS, PARTS = 8, 10  # a night has as many runs, and a run as many categories
 FOLDING = 33  # publications, of which one folds
 DELAY = 0.02  # seconds a request
 START = datetime(2026, 1, 1, tzinfo=UTC)
 BATCH = 16
+COMMAND = """
+import sys
+from flows.cli.app import main
+code = main(sys.argv[1:])
+print(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0], file=sys.stderr)
+sys.exit(code)
+"""
 ENVIRONMENT = {
     "AWS_ACCESS_KEY_ID": "key",
     "AWS_SECRET_ACCESS_KEY": "secret",
@@ -226,9 +233,10 @@ def measure(server: Server, name: str, url: str, repeats: int = 3) -> dict[str, 
     for _ in range(repeats):
         before, start = server.requests, time.perf_counter()
         if name == "command":
-            arguments = [sys.executable, "-m", "flows.cli.app", "results", "--store", url]
-            subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL)
-            found.append({"seconds": time.perf_counter() - start, "requests": 0.0, "mib": 0.0})
+            arguments = [sys.executable, "-c", COMMAND, "results", "--store", url]
+            done = subprocess.run(arguments, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            seconds = time.perf_counter() - start
+            found.append({"seconds": seconds, "requests": 0.0, "mib": int(done.stderr) / 1024})
         else:
             child = [sys.executable, __file__, name, url]
             found.append(json.loads(subprocess.run(child, check=True, stdout=subprocess.PIPE).stdout))
@@ -309,6 +317,10 @@ def main() -> None:
             of_runs(server, Path(name), RUNS)
         if "images" in wanted:
             of_images(server, Path(name), IMAGES)
+        if "equal" in wanted:
+            import equal_nights
+
+            equal_nights.main(Path(name))
 
 
 if __name__ == "__main__":

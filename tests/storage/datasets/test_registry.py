@@ -157,9 +157,11 @@ def test_who_is_told_is_kept_as_it_is_written(registry: Path, monkeypatch: pytes
         ("[notify]\nevents = ['worse']", "notify: url"),
         ("[notify]\nurl = 'x'\nevents = ['bad']", "notify: events has 'bad': it is one of failed, worse"),
         ("[notify]\nurl = 'x'\nevent = ['bad']", "notify: event is no setting: did you mean events"),
+        ("mlflow = 'https://server'", r"mlflow is 'https://server': write a table \[mlflow\]"),
+        ("[mlflow]\nurl = 'https://server'", "mlflow: url is no setting: did you mean uri"),
     ],
 )
-def test_whom_to_tell_is_checked(tmp_path: Path, written: str, message: str) -> None:
+def test_what_is_declared_beside_datasets_is_checked(tmp_path: Path, written: str, message: str) -> None:
     (tmp_path / "datasets.toml").write_text(written)
     with pytest.raises(DatasetError, match=message):
         read_registry(tmp_path / "datasets.toml")
