@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryFile
 
+from flows.cli.local_server import SETTINGS
 from tasks.core.errors import ConfigurationError
 
 _RECORD, _STOP = 20.0, 30.0  # seconds at most: to record what it was sent, and to end
@@ -115,9 +116,15 @@ def _serve(listening: socket.socket) -> None:
     """Answer until the process that started this one closes stdin, or has ended."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     gc.disable()  # imports leave no garbage, and to look for it takes a fifth of their time
+    os.environ |= SETTINGS | os.environ
     import uvicorn
     from prefect.server.api.server import create_app
+    from prefect.server.services.db_vacuum import schedule_vacuum_tasks
+    from prefect.server.services.perpetual_services import get_perpetual_services
 
+    for service in get_perpetual_services():
+        if service.function is schedule_vacuum_tasks:  # else its database would grow with every command
+            service.run_in_ephemeral = True
     app = create_app(ephemeral=True, final=True)
     gc.freeze()
     gc.enable()

@@ -54,6 +54,33 @@ with server.used():
     assert tasks == 20 * [("Completed",)]
 
 
+def test_what_is_older_than_thirty_days_goes(home: Path) -> None:
+    run = """
+from prefect import flow
+with server.used():
+    @flow
+    def counting():
+        return 1
+    counting()
+"""
+    python(run, home).communicate()
+    with closing(sqlite3.connect(home / "prefect.db")) as database:
+        changed = database.execute("update flow_run set end_time = '2020-01-01 00:00:00.000000'").rowcount
+        assert changed > 0
+        database.commit()
+    wait = f"""
+import sqlite3, time
+with server.used():
+    database = sqlite3.connect({str(home / "prefect.db")!r})
+    end = time.monotonic() + 60
+    while database.execute("select count(*) from flow_run").fetchone()[0] and time.monotonic() < end:
+        time.sleep(0.05)
+    print(database.execute("select count(*) from flow_run").fetchone()[0])
+"""
+    out, _ = python(wait, home).communicate()
+    assert out == "0\n"
+
+
 def test_it_is_ended_where_a_profile_names_another(home: Path) -> None:
     named = 'active = "team"\n[profiles.team]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'
     (home / "profiles.toml").write_text(named)
