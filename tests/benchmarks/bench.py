@@ -266,7 +266,7 @@ def stage_row(part: Part, method: Spade) -> Row:
         for key in part.scored[:few]:
             scorer(Query(part.features.embeddings([key])[0], part.features.pyramid(key, strides), key))
 
-    with mock.patch("tasks.core.matching.matching.match_each", by_faiss):
+    with mock.patch("tasks.core.methods.retrieve_and_match.match_each", by_faiss):
         theirs = measure(theirs_stage)
     scaled = Measured(theirs.seconds * count / few, theirs.peak_mib, None)
     return compare(
