@@ -56,29 +56,38 @@ with server.used():
 
 def test_what_is_older_than_thirty_days_goes(home: Path) -> None:
     run = """
-from prefect import flow
+from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact
 with server.used():
     @flow
-    def counting():
-        return 1
-    counting()
+    def category():
+        get_run_logger().info("told")
+        create_markdown_artifact("shown", key="shown")
+    @flow
+    def night():
+        category()
+    night()
 """
+    kinds = ("flow_run", "log", "artifact")
     python(run, home).communicate()
     with closing(sqlite3.connect(home / "prefect.db")) as database:
-        changed = database.execute("update flow_run set end_time = '2020-01-01 00:00:00.000000'").rowcount
-        assert changed > 0
+        for kind in kinds:
+            assert database.execute(f"select count(*) from {kind}").fetchone()[0] > 0, kind
+        database.execute("update flow_run set end_time = '2020-01-01 00:00:00.000000'")
         database.commit()
     wait = f"""
 import sqlite3, time
+database = sqlite3.connect({str(home / "prefect.db")!r})
+def left():
+    return [database.execute(f"select count(*) from {{kind}}").fetchone()[0] for kind in {kinds}]
 with server.used():
-    database = sqlite3.connect({str(home / "prefect.db")!r})
     end = time.monotonic() + 60
-    while database.execute("select count(*) from flow_run").fetchone()[0] and time.monotonic() < end:
+    while any(left()) and time.monotonic() < end:
         time.sleep(0.05)
-    print(database.execute("select count(*) from flow_run").fetchone()[0])
+    print(left())
 """
     out, _ = python(wait, home).communicate()
-    assert out == "0\n"
+    assert out == "[0, 0, 0]\n"
 
 
 def test_it_is_ended_where_a_profile_names_another(home: Path) -> None:
