@@ -46,6 +46,7 @@ KILLS = 100
 POLICY = Retention(nights=1, weeks=0, months=0, days=1)
 LATER = time.time() + 100 * 86_400
 TABLES = ("categories", "summary", "images", "neighbors", "manifest", "kinds", "drift")
+UNFINISHED = "it was never finished"  # of `examine`: without a record, it counts for nothing
 WORKS = ("evaluate", "evaluate", "merge", "prune", "beside")
 
 
@@ -219,7 +220,9 @@ def main() -> None:
             final = rows(opened)
             check({*final} == at_end, "other groups are left")
             check(all(times == 1 for found in final.values() for times in found.values()), "done twice")
-            check(examine(opened) == [], "something is damaged")
+            found = [finding.reason for finding in examine(opened)]
+            check({*found} <= {UNFINISHED}, f"something is damaged: {found}")
+            tally["segments without a record, left for repair"] += len(found)
             shutil.rmtree(store)
         for what, times in sorted(tally.items()):
             print(f"{times:4} {what}")
