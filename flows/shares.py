@@ -23,6 +23,7 @@ def submit_shares(job: Job, categories: Sequence[str]) -> list[PrefectFuture[Out
     handed over in this order, so that what a task waits for was begun long before it.
     """
     extracted, learned, scored = dict[str, Futures](), dict[str, Futures](), dict[str, Futures]()
+    to_score: dict[str, list[tuple[int, int]]] = {}
     ended: list[PrefectFuture[Outcome]] = []
     for turn in range(len(categories) + 3):
         new, fitted, matched, last = (
@@ -32,12 +33,13 @@ def submit_shares(job: Job, categories: Sequence[str]) -> list[PrefectFuture[Out
             shares = range(extract_shares(job, new))
             extracted[new] = [extract_share.submit(job, new, share) for share in shares]
         if fitted is not None:
-            numbers = sorted({number for number, _ in score_shares(job, fitted)})
+            to_score[fitted] = score_shares(job, fitted)
+            numbers = sorted({number for number, _ in to_score[fitted]})
             learned[fitted] = [learn.submit(job, fitted, number, extracted[fitted]) for number in numbers]
         if matched is not None:
             scored[matched] = [
                 score_share.submit(job, matched, number, share, learned[matched])
-                for number, share in score_shares(job, matched)
+                for number, share in to_score[matched]
             ]
         if last is not None:
             ended.append(end.submit(job, last, extracted[last], learned[last], scored[last]))

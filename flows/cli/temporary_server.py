@@ -20,7 +20,6 @@ from contextlib import contextmanager
 from http.client import HTTPConnection, HTTPException
 from tempfile import TemporaryFile
 
-from flows.cli.local_server import SETTINGS
 from tasks.core.errors import ConfigurationError
 
 _RECORD, _STOP = 20.0, 30.0  # seconds at most: to record what it was sent, and to end
@@ -116,6 +115,8 @@ def _serve(listening: socket.socket) -> None:
     """Answer until the process that started this one closes stdin, or has ended."""
     threading.Thread(target=_end_with_stdin, daemon=True).start()
     gc.disable()  # imports leave no garbage, and to look for it takes a fifth of their time
+    from flows.cli.local_server import SETTINGS
+
     os.environ |= SETTINGS | os.environ
     import uvicorn
     from prefect.server.api.server import create_app

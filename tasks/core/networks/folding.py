@@ -25,12 +25,7 @@ def fold_norms(network: nn.Module, size: Size) -> None:
     names = {module: name for name, module in network.named_modules()}
     for conv, norm in _pairs(network, size):
         network.set_submodule(names[conv], fuse_conv_bn_eval(conv, norm))
-        network.set_submodule(names[norm], _rest(norm))
-
-
-def _rest(norm: nn.Module) -> nn.Module:
-    """What a norm's module does after it; timm's drop and activate."""
-    return nn.Sequential(*norm.children()) if len(list(norm.children())) else nn.Identity()
+        network.set_submodule(names[norm], nn.Sequential(*norm.children()))  # timm's drop and activate
 
 
 def _pairs(network: nn.Module, size: Size) -> list[tuple[_ConvNd, _BatchNorm]]:
