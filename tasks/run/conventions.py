@@ -11,20 +11,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.computed.scores import Scores
-from storage.datasets.dataset import Dataset, read_mask
-from storage.datasets.images import UnreadableImageError
+from storage.datasets.dataset import Dataset
 from storage.datasets.manifest import ImageFile, Manifest
 from storage.errors import StoreError
 from storage.results.reader import Results
 from storage.store.store import Store
+from storage.store.tables import read_table
 from tasks.core.config import Configuration
 from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conventions import mean_distance, stepped_pro
 from tasks.core.metrics.ranking import PRO_LIMIT, STRICT_PRO_LIMIT, Ranking, pixel_ranking
 from tasks.core.networks.geometry import Frame
-from tasks.core.networks.preprocess import align_mask
 from tasks.core.pictures.restore import restore
 from tasks.core.settings import listed, suggestion
+from tasks.run.masks import aligned, true_mask
 from tasks.run.tables import configuration_of
 
 Row = Mapping[str, Any]
@@ -80,17 +80,15 @@ class Category:
 
     def pairs(self, *, at_size: bool = False) -> Pairs:
         """Maps and masks, at metric resolution or at the size of the images; those without a mask are out."""
-        resolution = self.configuration.metric_resolution
         for image in self.images:
             if image.mask_reason is not None:
                 continue
-            mask = np.zeros((image.height or 1, image.width or 1), bool)
-            if image.masks:
-                mask = read_mask(self.dataset, image)
+            mask = true_mask(self.dataset, image)
             if at_size:
-                yield self.at_size(image), mask
+                found = self.at_size(image)
+                yield found, np.zeros(found.shape, bool) if mask is None else mask
             else:
-                yield self.anomaly_map(image), align_mask(mask, self.configuration.preprocessing, resolution)
+                yield self.anomaly_map(image), aligned(self.configuration, mask)
 
     def published(self, metric: str) -> float:
         """The run's own value."""
@@ -194,13 +192,7 @@ def convention_rows(store: str, run: str, name: str, method: str | None = None) 
 def categories_of(store: str, record: Row, label: str) -> Iterator[Category]:
     """The categories of a run that a method scored."""
     results, opened = Results(store), Store.open(store)
-    manifest = Manifest(
-        record["dataset"],
-        tuple(
-            ImageFile(**{name: row[name] for name in ImageFile.__dataclass_fields__})
-            for row in results.rows("manifest", record["run"])
-        ),
-    )
+    manifest = Manifest.from_table(read_table(opened.run_table(record["run"], "manifest")))
     for row in results.rows("categories", record["run"], label):
         if row["status"] == "ok":
             yield Category(
@@ -218,7 +210,7 @@ def measured(category: Category, name: str) -> dict[str, tuple[float | None, str
     for metric, measure in CONVENTIONS[name].metrics.items():
         try:
             found[metric] = measure(category), None
-        except (NotMeasuredError, UnreadableImageError, StoreError, ValueError) as error:
+        except (StoreError, ValueError) as error:
             found[metric] = None, str(error)
         except KeyError:
             found[metric] = None, "the scores are no longer in the store: evaluate the dataset again"

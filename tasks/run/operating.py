@@ -134,7 +134,9 @@ class _Measured:
                 row["flagged_pixel"] = row["peak"] > limit.value
                 mask, usable = _mask(scoring.part, image)
                 if usable and image.split == "test":
-                    total += Segmentation.of(anomaly_map, aligned(scoring.part, mask), thresholds)
+                    total += Segmentation.of(
+                        anomaly_map, aligned(scoring.part.job.configuration, mask), thresholds
+                    )
                 if row["flagged_pixel"]:
                     found = _regions(scoring.part, image, anomaly_map, limit.value, mask)
                     regions += [about | each for each in found]
@@ -157,7 +159,7 @@ def _mask(part: Part, image: ImageFile) -> tuple[NDArray[np.bool_] | None, bool]
     if image.mask_reason is not None or image.anomalous is None:
         return None, False
     try:
-        return true_mask(part, image), True
+        return true_mask(part.job.dataset, image), True
     except UnreadableImageError as error:
         LOGGER.warning("%s has no true mask any more: %s", image.image_id, error)
         return None, False

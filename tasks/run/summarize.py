@@ -124,7 +124,7 @@ def _pixel_level(
     for image in test:
         if image.mask_reason is None:
             try:
-                masks[image] = aligned(part, true_mask(part, image))
+                masks[image] = aligned(part.job.configuration, true_mask(part.job.dataset, image))
             except UnreadableImageError as error:
                 LOGGER.warning("%s is left out of the pixel metrics: %s", image.image_id, error)
     counted = {"pixel_images": len(masks)}
