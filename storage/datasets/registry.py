@@ -108,7 +108,7 @@ def retention_of(registry: str) -> Retention:
     Raises:
         DatasetError: as `read_registry`.
     """
-    if registry == DEFAULT_REGISTRY and not Path(registry).is_file():
+    if _is_absent(registry):
         return Retention()
     return read_registry(registry).retention or Retention()
 
@@ -123,7 +123,7 @@ def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = No
         DatasetError: the registry or the entry cannot be read, or nothing is called so.
     """
     chosen = None if layout is None else layout_named(layout)
-    if registry == DEFAULT_REGISTRY and not Path(registry).is_file():
+    if _is_absent(registry):
         return _plain(name, chosen)
     known = read_registry(registry)
     if name in known.entries or name in known.errors:
@@ -136,6 +136,11 @@ def resolve(name: str, registry: str = DEFAULT_REGISTRY, layout: str | None = No
     raise DatasetError(
         f"{name!r} is no folder, and no dataset in {known.path}: did you mean {', '.join(near)}?"
     )
+
+
+def _is_absent(registry: str) -> bool:
+    """Whether it is the default registry, and there is none: nobody asked for one."""
+    return registry == DEFAULT_REGISTRY and not Path(registry).is_file()
 
 
 def _plain(root: str, layout: Layout | None) -> Registration:

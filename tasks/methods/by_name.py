@@ -31,12 +31,8 @@ def groups(scorings: Iterable[Scoring]) -> list[list[Scoring]]:
 
 def pieces(part: Part) -> list[FeatureScoring]:
     """All that is scored from features for the methods of a category, each once."""
-    found: dict[str, FeatureScoring] = {}
-    for method in part.job.methods:
-        scoring = scoring_of(part, method)
-        several = scoring.pieces() if isinstance(scoring, EnsembleScoring) else [scoring]
-        found |= {each.key: each for each in several if isinstance(each, FeatureScoring)}
-    return list(found.values())
+    scorings = (scoring_of(part, method) for method in part.job.methods)
+    return list({piece.key: piece for scoring in scorings for piece in scoring.pieces()}.values())
 
 
 @step

@@ -70,6 +70,10 @@ class FeatureScoring(Scoring):
         """Append the scores that images lack."""
         return score_jointly([self])[0]
 
+    def pieces(self) -> list[FeatureScoring]:
+        """All that is scored from features for it."""
+        return [self]
+
     def learn(self) -> list[Stage]:
         """Take over scores that still hold, and learn of the training images if any are left to score."""
         start = time.perf_counter()

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,9 @@ from storage.store.store import digest
 from tasks.core.methods.interface import Method, Pyramid
 from tasks.core.networks.traits import Level
 from tasks.job import Part, Stage
+
+if TYPE_CHECKING:
+    from tasks.methods.fitted import FeatureScoring
 
 BATCH_SIZE = 8
 Map = NDArray[np.float32] | None
@@ -59,6 +62,10 @@ class Scoring(ABC):
     @abstractmethod
     def score(self) -> list[Stage]:
         """Append the scores that test images lack; a batch that is recorded is not done again."""
+
+    @abstractmethod
+    def pieces(self) -> list[FeatureScoring]:
+        """All that is scored from features for it, which others may do before."""
 
     def refusal(self) -> str | None:
         """Why the method cannot score an image on its own, if it cannot."""

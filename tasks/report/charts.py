@@ -77,8 +77,7 @@ def rates(lines: Sequence[Line], title: str, ylabel: str, limit: float = 1.0) ->
 def severities(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     """ROCAUC and the shares of false alarms and misses of one corruption, over its severities from 0."""
     lines = zip(
-        MEASURES,
-        ("ROCAUC", "false alarms", "missed"),
+        MEASURES.items(),
         ("ink", "normal", "anomalous"),
         (_SOLID, _DASHED, (0, (1, 1.5))),
         "os^",
@@ -86,7 +85,7 @@ def severities(rows: Sequence[Mapping[str, Any]], title: str) -> Markup:
     )
     with mpl.rc_context(_STYLE):
         figure, axes = _axes(_SMALL)
-        for measure, name, colour, style, marker in lines:
+        for (measure, name), colour, style, marker in lines:
             points = [(row["severity"], row[measure]) for row in rows if row[measure] is not None]
             if points:
                 axes.plot(

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tasks.report.source import Row, Source
-from tasks.report.views import RULES, ImageView
+from tasks.report.views import THRESHOLDED, ImageView
 
 _SHOWN_RATES = 12  # of the curve
-_TITLES = RULES | {"pixel": "any pixel"}
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,7 @@ def operating_points(source: Source, category: str, views: Sequence[ImageView]) 
         )
         points.append(
             Point(
-                _TITLES[rule],
+                THRESHOLDED[rule],
                 row,
                 kinds,
                 curve[:: -(-len(curve) // _SHOWN_RATES) or 1],

@@ -10,9 +10,7 @@ from markupsafe import Markup
 from storage.results.robustness import CLEAN, averages, by_rule
 from tasks.report.charts import severities
 from tasks.report.source import Row, Source
-from tasks.report.views import RULES
-
-_TITLES = RULES | {"pixel": "any pixel"}
+from tasks.report.views import THRESHOLDED
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def robustness(source: Source) -> list[Section]:
 
 def _section(name: str, rows: Sequence[Row]) -> Section:
     found = dict.fromkeys(row["rule"] for row in rows)
-    rules = {rule: title for rule, title in _TITLES.items() if rule in found}
+    rules = {rule: title for rule, title in THRESHOLDED.items() if rule in found}
     shown = "map" if "map" in rules else "embedding"
     of_shown = [row for row in rows if row["rule"] == shown]
     charts = {

@@ -20,6 +20,7 @@ from tasks.report.images import Pictures
 from tasks.report.source import Row
 
 RULES = {"embedding": "image score", "map": "anomaly map"}
+THRESHOLDED = RULES | {"pixel": "any pixel"}
 _HISTOGRAMS = {  # of each rule: title and unit
     "embedding": ("Histogram of image scores", "image score"),
     "map": ("Histogram of scores by the anomaly map", "mean of the highest 1 % of the map"),

@@ -21,7 +21,7 @@ from storage.datasets.manifest import ImageFile
 from storage.results.robustness import CLEAN
 from storage.results.schemas import THRESHOLD_RULES
 from tasks.core.corruptions import Corruption
-from tasks.core.metrics.intervals import delong, rocauc_interval
+from tasks.core.metrics.intervals import interval_of
 from tasks.core.metrics.ranking import Ranking
 from tasks.core.networks.preprocess import preprocess
 from tasks.core.networks.traits import Level
@@ -184,14 +184,9 @@ def _measured(limit: Threshold, values: Mapping[ImageFile, float]) -> Row:
         return {"reason": "ROCAUC needs normal and anomalous test images"} | {
             name: value for name, value in row.items() if value is not None
         }
-    scores, labels = (
-        np.concatenate([normal, anomalous]),
-        np.repeat([False, True], [len(normal), len(anomalous)]),
-    )
     row["rocauc"] = Ranking.of(normal, anomalous).rocauc()
     if min(len(normal), len(anomalous)) > 1:
-        _, covariance = delong(scores[None], labels)
-        variance = float(covariance[0, 0])
-        ends = rocauc_interval(row["rocauc"], variance, len(anomalous), len(normal))
+        labels = np.repeat([False, True], [len(normal), len(anomalous)])
+        ends = interval_of(np.concatenate([normal, anomalous]), labels)
         row["rocauc_low"], row["rocauc_high"] = ends
     return row

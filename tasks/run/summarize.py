@@ -17,7 +17,7 @@ from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, Metric
 from storage.store.store import digest
 from tasks.core.methods.interface import Method
 from tasks.core.metrics.bootstrap import pixel_intervals
-from tasks.core.metrics.intervals import Interval, delong, rocauc_interval
+from tasks.core.metrics.intervals import Interval, interval_of
 from tasks.core.metrics.profile import Profile
 from tasks.core.metrics.ranking import image_metrics, measure_pixels
 from tasks.job import Part, Stage
@@ -107,9 +107,7 @@ def _image_level(test: Sequence[ImageFile], scores: Scores) -> Row:
             measured[metric.score] = image_metrics(values, anomalous)
         found[metric.name] = measured[metric.score][metric.measure]
         if metric.compared and metric.measure == "rocauc" and min(positives, negatives) > 1:
-            areas, covariance = delong(values[None], anomalous)
-            interval = rocauc_interval(float(areas[0]), float(covariance[0, 0]), positives, negatives)
-            found |= _ends(metric, interval)
+            found |= _ends(metric, interval_of(values, anomalous))
     return found
 
 

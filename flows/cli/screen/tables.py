@@ -29,7 +29,7 @@ _SCORES = {f"score_{rule}": f"score ({rule})" for rule in SCORE_RULES}
 _OF_RULES = {
     f"{measure}_{rule}": f"{title} ({rule})"
     for rule in THRESHOLD_RULES
-    for measure, title in zip(MEASURES, ("ROCAUC", "false alarms", "missed"), strict=True)
+    for measure, title in MEASURES.items()
 }
 _ENDS = {"low": "95 % from", "high": "to"}
 _DIFFERENCE = {**_plain("difference"), **_ENDS, "p_adjusted": "p, corrected"}

@@ -90,6 +90,17 @@ def rocauc_interval(area: float, variance: float, positives: int, negatives: int
     return low, high
 
 
+def interval_of(scores: NDArray[np.float64], anomalous: NDArray[np.bool_]) -> Interval:
+    """95 % interval of the ROCAUC of scores (N,) of images with labels (N,): `rocauc_interval` by `delong`.
+
+    Raises:
+        ValueError: fewer than two images of a class.
+    """
+    areas, covariance = delong(scores[None], anomalous)
+    positives = int(anomalous.sum())
+    return rocauc_interval(float(areas[0]), float(covariance[0, 0]), positives, len(anomalous) - positives)
+
+
 def rocauc_difference(
     first: NDArray[np.float64], second: NDArray[np.float64], anomalous: NDArray[np.bool_]
 ) -> Difference:
