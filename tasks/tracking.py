@@ -16,6 +16,7 @@ from storage.results.reader import Results
 from storage.store.files import Files
 from storage.store.location import Location
 from storage.store.store import Store
+from tasks.core.batches import batches
 from tasks.core.errors import ConfigurationError
 from tasks.core.methods.interface import Method
 from tasks.run.tables import configuration_of, methods_of
@@ -108,20 +109,20 @@ class Tracker:
         tags = {"spade.status": record["status"], "spade.store": store}
         tags |= {f"spade.version.{name}": version for name, version in record["versions"].items()}
         finished = _milliseconds(record["finished"])
-        for part in _parts(list(tags.items()), 100):
+        for part in batches(list(tags.items()), 100):
             self._client.log_batch(id, tags=[RunTag(*each) for each in part])
-        for part in _parts(list(parameters_of(record)), 100):
+        for part in batches(list(parameters_of(record)), 100):
             self._client.log_batch(id, params=[Param(*each) for each in part])
-        for part in _parts(list(metrics.items()), 1000):
+        for part in batches(list(metrics.items()), 1000):
             self._client.log_batch(id, metrics=[Metric(name, value, finished, 0) for name, value in part])
 
     def _hand_over_report(self, id: str, folder: Location) -> None:
         """Upload a report, wherever the store lies; its first page last."""
-        names = sorted(_names(folder), key=lambda name: name == "index.html")
+        files = Files(folder)
+        names = sorted(map("/".join, files.sizes()), key=lambda name: name == "index.html")
         if names[-1:] != ["index.html"]:  # none, or unfinished
             return
-        files = Files(folder)
-        for part in _parts(names, _AT_ONCE):
+        for part in batches(names, _AT_ONCE):
             with TemporaryDirectory() as copy:
                 for name, content in zip(part, files.read_all([folder / each for each in part]), strict=True):
                     path = Path(copy, name)
@@ -197,17 +198,3 @@ def _text(value: Any) -> str:
 def _key(*parts: str) -> str:
     """A name as MLflow takes it."""
     return "/".join(re.sub(r"[^\w .-]", "_", part) for part in parts)
-
-
-def _names(folder: Location, above: str = "") -> Iterator[str]:
-    """The files in a folder and below it."""
-    for entry in folder.medium.entries(folder.path):
-        if entry.is_folder:
-            yield from _names(folder / entry.name, f"{above}{entry.name}/")
-        else:
-            yield above + entry.name
-
-
-def _parts(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for first in range(0, len(values), size):
-        yield values[first : first + size]

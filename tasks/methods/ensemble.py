@@ -14,6 +14,7 @@ from storage.computed.needs import CALIBRATION
 from storage.computed.scores import ImageScore
 from storage.errors import DatasetError
 from storage.store.store import digest
+from tasks.core.batches import batches
 from tasks.core.methods.ensemble import Ensemble, Scale, Unit, held_out, mean_normalized, mean_rank
 from tasks.core.metrics.ranking import map_score
 from tasks.job import Part, Stage
@@ -80,8 +81,7 @@ class EnsembleScoring(Scoring):
             joined = time.perf_counter()
             images = [[member.scores.read(key) for member in self.members] for key in test]
             ranks = dict(zip(test, _ranks(images).tolist(), strict=True))
-            for first in range(0, len(missing), BATCH_SIZE):
-                keys = missing[first : first + BATCH_SIZE]
+            for keys in batches(missing, BATCH_SIZE):
                 results = [self._joined(self._stored(key), scales, ranks[key]) for key in keys]
                 record_scores(self, results)
         scored, trained = time.perf_counter(), len(self.part.train)

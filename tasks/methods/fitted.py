@@ -15,6 +15,7 @@ from storage.computed.indices import gallery_digest, read_index
 from storage.computed.needs import TRAIN, state_key
 from storage.computed.scores import ImageScore
 from storage.computed.states import has_state, read_state, write_state
+from tasks.core.batches import batches
 from tasks.core.config import Configuration
 from tasks.core.matching.pyramid import smooth
 from tasks.core.methods import interface
@@ -193,7 +194,7 @@ def score_jointly(scorings: Sequence[FeatureScoring], *, keep: bool = True) -> l
             )
         fitted = time.perf_counter()
         ask = _asking(states, training)
-        for keys in _batches(wanted):
+        for keys in batches(wanted, BATCH_SIZE):
             found = {}
             for query in _queries(part, keys, levels):
                 asked = (scoring.settled for scoring in lacking if query.key in missing[scoring])
@@ -254,7 +255,7 @@ def _adopt(scoring: FeatureScoring, missing: Sequence[str], earlier: Sequence[Al
         return
     part = scoring.part
     training = training_images(part, ())
-    for keys in _batches(missing):
+    for keys in batches(missing, BATCH_SIZE):
         held: list[tuple[ImageScore, Map]] = []
         for key, embedding in zip(keys, part.features.embeddings(keys), strict=True):
             _, positions = scoring.settled.nearest(Query(embedding, (), key), training)
@@ -284,8 +285,3 @@ def _held_mib(scoring: FeatureScoring, state: State) -> float:
     levels = part.features.pyramid(part.train[0], scoring.settled.gallery_reads)
     of_images = len(part.train) * (embeddings + sum(level.nbytes for level in levels))
     return (sum(array.nbytes for array in state.values()) + of_images) / 2**20
-
-
-def _batches(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    for first in range(0, len(keys), BATCH_SIZE):
-        yield keys[first : first + BATCH_SIZE]

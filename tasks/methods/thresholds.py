@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from storage.computed.held_out import read_held_out, write_held_out
 from storage.errors import StoreError
+from tasks.core.batches import batches
 from tasks.core.errors import ConfigurationError
 from tasks.core.metrics.conformal import check_rate, conformal_threshold, images_needed
 from tasks.methods.scoring import Scoring
@@ -129,8 +130,7 @@ def held_out_scores(scoring: Scoring, rule: Rule, count: int) -> list[float]:
     with_maps = rule != "embedding"
     size = _BATCH if with_maps else max(1, len(missing))
     done = len(keys) - len(missing)
-    for start in range(0, len(missing), size):
-        batch = missing[start : start + size]
+    for batch in batches(missing, size):
         _measure(scoring, batch, kept, with_maps=with_maps)
         write_held_out(part.store, scoring.key, kept)
         done += len(batch)

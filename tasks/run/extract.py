@@ -20,6 +20,7 @@ from storage.datasets.dataset import read_image
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
 from storage.errors import DatasetError
+from tasks.core.batches import batches
 from tasks.core.config import Configuration
 from tasks.core.metrics.drift import look
 from tasks.core.networks import tiles
@@ -62,9 +63,11 @@ def append_features(part: Part) -> tuple[Stage, dict[str, str]]:
         _backbone(job)  # once, before threads ask for it
     tiled = job.configuration.tile is not None  # of one image alone there may be more than memory holds twice
     size = 1 if tiled else job.batch_size
-    batches = [missing[first : first + size] for first in range(0, len(missing), size)]
     with _workers(1 if tiled else _MAX_WORKERS) as pool:
-        work = [pool.submit(_append, job, features, [by_key[key] for key in keys]) for keys in batches]
+        work = [
+            pool.submit(_append, job, features, [by_key[key] for key in keys])
+            for keys in batches(missing, size)
+        ]
         for future in as_completed(work):
             length, unread, seen = future.result()
             gone |= unread

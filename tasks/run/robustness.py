@@ -20,6 +20,7 @@ from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
 from storage.results.robustness import CLEAN
 from storage.results.schemas import THRESHOLD_RULES
+from tasks.core.batches import batches
 from tasks.core.corruptions import Corruption
 from tasks.core.metrics.intervals import interval_of
 from tasks.core.metrics.ranking import Ranking
@@ -82,8 +83,7 @@ def _score_missing(part: Part, scorings: Sequence[Scoring]) -> dict[str, int]:
     asking = _asking(part, [scoring for scoring in scorings if missing[scoring.key]])
     size = 1 if part.job.configuration.tile is not None else part.job.batch_size
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for first in range(0, len(wanted), size):
-            batch = wanted[first : first + size]
+        for batch in batches(wanted, size):
             found: dict[str, list[CorruptedScore]] = {key: [] for key in asking}
             for image in _asked(part.job, batch, pool):
                 for key, ask in asking.items():
