@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from storage.computed.features import Features
@@ -16,7 +16,8 @@ from storage.store.store import DEFAULT_STORE, Store
 from storage.store.tables import read_table
 from tasks.core.config import DEFAULT_BATCH_SIZE, DEFAULT_MEMORY_GIB, Configuration
 from tasks.core.corruptions import Corruption
-from tasks.core.methods.interface import Method, Pyramid
+from tasks.core.matching.kept import KeptPyramids
+from tasks.core.methods.interface import Method
 from tasks.core.methods.spade import Spade
 from tasks.core.networks.traits import Level
 from tasks.provenance import peak_memory_mib
@@ -183,16 +184,10 @@ class Part:
         """The training images alone, those of these keys as test images."""
         return self._of(self.manifest.held_out(keys))
 
-    def pyramids(self, levels: Sequence[Level], memory: float | None = None) -> Callable[[str], Pyramid]:
-        """Reads these levels of an image by its key, and keeps the last ones.
-
-        As many are kept as fit into `memory` bytes, the job's if none are given. Where all training images
-        fit, each is read once.
-        """
-        size = sum(level.nbytes for level in self.features.pyramid(self.train[0], levels))
+    def pyramids(self, levels: Sequence[Level], memory: float | None = None) -> KeptPyramids:
+        """Reads these levels of an image by its key; keeps what fits into `memory` bytes, or the job's."""
         memory = self.job.memory_bytes if memory is None else memory
-        kept = max(1, int(memory / max(size, 1)))  # no level, no size
-        return lru_cache(maxsize=kept)(partial(self.features.pyramid, levels=levels))
+        return KeptPyramids(partial(self.features.pyramid, levels=levels), memory)
 
     def _of(self, manifest: Manifest) -> Part:
         return Part(self.job, self.category, manifest, self.store, self._features)

@@ -20,7 +20,8 @@ from storage.datasets.manifest import Manifest, last_manifest
 from storage.datasets.scan import read_manifest
 from storage.errors import DatasetError
 from storage.store.store import Store
-from tasks.core.matching.matching import match_each
+from tasks.core.matching.kept import KeptPyramid
+from tasks.core.matching.matching import Frames, match_each
 from tasks.core.methods.spade import Spade
 from tasks.core.networks.geometry import Size
 from tasks.core.networks.tiles import tile_count
@@ -239,12 +240,13 @@ def _matching_costs(job: Job, levels: Mapping[Level, Tensor]) -> tuple[int, floa
         return 0, 0.0
     spade = spade.settled(job.configuration.grids)
     query, *gallery = (
-        [levels[level][image].numpy() for level in spade.levels] for image in range(1 + _GALLERY)
+        KeptPyramid([levels[level][image].numpy() for level in spade.levels]) for image in range(1 + _GALLERY)
     )
     matching = spade.matching(spade.levels)
-    match_each(query, gallery[:1], [matching], device=job.device)
+    frames: Frames = {}
+    match_each(query, gallery, [matching], device=job.device, frames=frames)
     start = time.perf_counter()
-    match_each(query, gallery, [matching], device=job.device)
+    match_each(query, gallery, [matching], device=job.device, frames=frames)
     seconds = (time.perf_counter() - start) / len(gallery)
     return products([np.shape(level) for level in query], spade.fusion), seconds
 

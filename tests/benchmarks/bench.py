@@ -248,14 +248,14 @@ def extraction_rows(parts: Sequence[Part], folder: Path) -> list[Row]:
     return rows
 
 
-def stage_row(part: Part, method: Spade) -> Row:
+def stage_row(part: Part, method: Spade, label: str, wanted: float | None, few: int) -> Row:
     """The whole scoring stage, reading and writing included; faiss is timed on its first images."""
     index.fn(part)
     ours = measure(lambda: score.fn([scoring_of(part, method)]))
-    count, few = len(part.scored), 16
+    count = len(part.scored)
 
     def by_faiss(query: Pyramid, gallery: Any, *_: Any, **__: Any) -> list[list[NDArray[np.float32]]]:
-        squared = baselines.faiss_concatenated(query, list(gallery), "nearest")
+        squared = baselines.faiss_concatenated(query, list(gallery), method.upsampling)
         return [[squared.reshape(*np.shape(query[0])[:2], 1)]]
 
     strides = part.job.configuration.levels
@@ -269,9 +269,8 @@ def stage_row(part: Part, method: Spade) -> Row:
     with mock.patch("tasks.core.methods.retrieve_and_match.match_each", by_faiss):
         theirs = measure(theirs_stage)
     scaled = Measured(theirs.seconds * count / few, theirs.peak_mib, None)
-    return compare(
-        f"score {count} images, nearest, K = {K}", f"faiss flat, from {few} images", ours, scaled, 5
-    )
+    case = f"score {count} images, {method.upsampling}, K = {K}, {label}"
+    return compare(case, f"faiss flat, from {few} images", ours, scaled, wanted)
 
 
 def main(target: Path, images: Path = BOTTLE) -> None:
@@ -282,24 +281,27 @@ def main(target: Path, images: Path = BOTTLE) -> None:
         folder = Path(name)
         root = images if images.is_dir() else Path(draw_dataset(Store.open(folder / "drawn", create=True)))
         print(f"images: {root}", file=sys.stderr)
-        method = Spade(upsampling="nearest")
+        nearest, bilinear = Spade(upsampling="nearest"), Spade()
         lite = Configuration(backbone="tf_efficientnet_lite0")
-        part = prepare_part(root, folder / "lite0", lite, method)
+        part = prepare_part(root, folder / "lite0", lite, bilinear)
         extract.fn(part)
         rows += matching_rows("EfficientNet-Lite0", part, {"nearest": 10, "bilinear": 10, "average": 6})
-        rows += [broadcast_row(part), *growth_rows(part), stage_row(part, method)]
+        rows += [broadcast_row(part), *growth_rows(part)]
+        rows += [stage_row(part, nearest, "EfficientNet-Lite0", 5, few=16)]
+        rows += [stage_row(part, bilinear, "EfficientNet-Lite0", None, few=16)]
         rows += metrics_rows()
         weights = folder / "wide_resnet50_2.pth"
         torch.save(torchvision.models.wide_resnet50_2().state_dict(), weights)
         wide = Configuration(weights=str(weights))
-        part = prepare_part(root, folder / "wide", wide, method)
+        part = prepare_part(root, folder / "wide", wide, bilinear)
         parts = [part]
         if has_bfloat16():  # elsewhere it is emulated, a hundred times slower
             quick = replace(wide, precision="bfloat16")
-            parts.insert(0, prepare_part(root, folder / "quick", quick, method))
+            parts.insert(0, prepare_part(root, folder / "quick", quick, bilinear))
         rows += extraction_rows(parts, folder)
         wanted = {"nearest": 25.0, "bilinear": 60.0, "average": 1.1}
         rows += matching_rows("wide_resnet50_2, random weights", part, wanted)
+        rows += [stage_row(part, bilinear, "wide_resnet50_2, random weights", None, few=4)]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     table = Table("case", "seconds", "against", "seconds", "ratio", "wanted", "deviation", "MiB", "MiB")

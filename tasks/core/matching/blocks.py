@@ -1,7 +1,7 @@
-"""Images as blocks of 2 x 2 fine positions, in the leading coordinates of a query's concatenated pyramid.
+"""Images as blocks of 2 x 2 fine positions, in the leading coordinates of a concatenated pyramid.
 
-An orthogonal rotation keeps products. With h the first coordinates of a vector, along the query's principal
-axes, and s the norm of the rest,
+An orthogonal rotation keeps products. With h the first coordinates of a vector, along the principal axes of
+the image that a frame is made of, and s the norm of the rest,
 
     p·g <= h(p)·h(g) + s(p) s(g)
 
@@ -34,7 +34,7 @@ _ONE = np.float32(1)
 
 
 class Blocks(NamedTuple):
-    """An image as B blocks of 4 patches; B' is B to the next multiple of 16.
+    """An image as B blocks of 4 patches, centred; B' is B to the next multiple of 16.
 
     Attributes:
         table: (S, B, step + 2, 4), S times: minus half the squared norm, so many coordinates, and the norm of
@@ -53,38 +53,58 @@ class Blocks(NamedTuple):
     largest: float
 
 
-class Frame:
-    """Grids and axes of a query, in which images become blocks."""
+class Searched(NamedTuple):
+    """An image as it is searched: its blocks, and its levels as they are measured.
 
-    def __init__(
-        self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], step: int
-    ) -> None:
-        """Find the axes of levels (Hi, Wi, Ci), finest first, centred, channels a multiple of 16."""
-        finest, *coarse = levels
-        self._height, self._width, _ = finest.shape
-        shapes = [level.shape for level in coarse]
-        self.grid = grid_of(shapes, self._height, self._width, upsampling)
+    A level (Hi, Wi, Ci) is of float32, or of float16 as the bits uint16; channels are filled up with 0 to
+    the next multiple of 16. None is centred, so that a distance is the same number in any frame.
+    `added_bytes` are held besides the levels that it was made of.
+    """
+
+    blocks: Blocks
+    levels: tuple[NDArray[Any], ...]
+    added_bytes: int
+
+
+class Frame:
+    """Grids, means and axes of one image, in which images of its shapes become blocks.
+
+    The bounds hold in any frame; in one of an image that is like them they are tight.
+    """
+
+    def __init__(self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"]) -> None:
+        """Find means and axes of levels (Hi, Wi, Ci), finest first."""
+        self.is_pyramid = len(levels) > 1
+        if not self.is_pyramid:
+            levels = [*levels, torch.zeros(1, 1, 1)]  # a coarse level of nothing
+        self._means = [level.float().mean(dim=(0, 1)) for level in levels]
+        self.shift = sum(float(mean.square().sum()) for mean in self._means)
+        self._height, self._width, _ = levels[0].shape
+        self.grid = grid_of([level.shape for level in levels[1:]], self._height, self._width, upsampling)
+        finest, *coarse = self._centred(levels)
+        self._step = LONG_STEP if self.is_pyramid else SHORT_STEP
         fine = finest.flatten(0, 1)
         self._narrow = principal_axes(fine, min(_NARROW, fine.shape[1]))
-        vectors = torch.cat([fine @ self._narrow, torch.from_numpy(self.upsampled(coarse))], dim=1)
+        vectors = torch.cat([fine @ self._narrow, torch.from_numpy(self._upsampled(coarse))], dim=1)
         channels = vectors.shape[1]
         axes = principal_axes(vectors, min(channels, _COORDINATES if channels <= _MANY else _MORE))
-        self._axes = torch.split(axes, [self._narrow.shape[1], *(shape[2] for shape in shapes)])
-        size = axes.shape[1]
-        blocks = -(-self._height // 2) * -(-self._width // 2)
-        padded = -(-blocks // LANES) * LANES
-        middle = min(_CENTRE, size)
-        self._made = Blocks(
-            torch.empty(size // step, blocks, step + 2, SIDE).numpy(),
-            np.empty((blocks, SIDE), np.float32),
-            torch.full((padded, middle + 1), _NOWHERE).numpy(),
-            np.zeros(padded, np.float32),
-            0.0,
-        )
-        self._made.centres[blocks:, :middle] = 0
-        self._heads = [torch.empty(*level.shape[:2], size) for level in levels]
+        self._axes = torch.split(axes, [self._narrow.shape[1], *(level.shape[2] for level in coarse)])
 
-    def upsampled(self, coarse: Sequence[Tensor]) -> NDArray[np.float32]:
+    def searched(self, levels: Sequence[Tensor]) -> Searched:
+        """An image of the frame's shapes, of levels (Hi, Wi, Ci) float16 or float32."""
+        if not self.is_pyramid:
+            levels = [*levels, torch.zeros(1, 1, 1)]
+        blocks, measured = self._blocks(self._centred(levels)), tuple(map(_measured, levels))
+        given = {level.data_ptr() for level in levels}
+        added = [array for array in measured if array.ctypes.data not in given]
+        return Searched(blocks, measured, sum(array.nbytes for array in (*blocks[:-1], *added)))
+
+    def vectors(self, levels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
+        """The patches of `Searched.levels` (H * W, C), the levels one after the other."""
+        finest, *coarse = (_single(level) for level in levels)
+        return np.concatenate([finest.flatten(0, 1).numpy(), self._upsampled(coarse)], axis=1)
+
+    def _upsampled(self, coarse: Sequence[Tensor]) -> NDArray[np.float32]:
         """Coarse levels at the finest grid (H * W, C)."""
         channels = sum(level.shape[2] for level in coarse)
         out = np.zeros((self._height * self._width, channels), np.float32)
@@ -94,21 +114,66 @@ class Frame:
             first += level.shape[2]
         return out
 
-    def blocks(self, levels: Sequence[Tensor]) -> Blocks:
-        """The blocks of an image of the query's shapes, centred as it is; the next call overwrites them."""
+    def _centred(self, levels: Sequence[Tensor]) -> list[Tensor]:
+        """The levels less the frame's means, channels filled up with 0: distances stay, rounding shrinks."""
+        found = []
+        for level, mean in zip(levels, self._means, strict=True):
+            room = _room(level.shape, torch.float32)
+            torch.sub(level, mean, out=room[:, :, : level.shape[2]])
+            found.append(room)
+        return found
+
+    def _blocks(self, levels: Sequence[Tensor]) -> Blocks:
+        """The blocks of centred levels."""
         fine = levels[0].flatten(0, 1)
         flat = [fine @ self._narrow, *(level.flatten(0, 1) for level in levels[1:])]
-        for vectors, axes, heads in zip(flat, self._axes, self._heads, strict=True):
-            torch.mm(vectors, axes, out=heads.flatten(0, 1))
+        head, *coarse_heads = (
+            (vectors @ axes).reshape(*level.shape[:2], -1).numpy()
+            for vectors, axes, level in zip(flat, self._axes, levels, strict=True)
+        )
         finest, *coarse = (level.numpy() for level in levels)
-        head, *coarse_heads = (heads.numpy() for heads in self._heads)
         near = tuple(near_products(level) for level in coarse)
         norms = _norms(finest)
         largest = float(norms.max()) + sum(float(products[:, 0].max()) for products in near)
-        made = self._made._replace(largest=largest)
+        made = self._nothing(head.shape[2])._replace(largest=largest)
         margin = np.float32(ROUNDING * largest)
         _fold(*made[:4], norms, head, tuple(coarse_heads), near, self.grid, margin)
         return made
+
+    def _nothing(self, size: int) -> Blocks:
+        """Blocks of so many coordinates to be filled."""
+        count = -(-self._height // 2) * -(-self._width // 2)
+        padded = -(-count // LANES) * LANES
+        middle = min(_CENTRE, size)
+        centres = np.full((padded, middle + 1), _NOWHERE, np.float32)
+        centres[count:, :middle] = 0
+        return Blocks(
+            np.empty((size // self._step, count, self._step + 2, SIDE), np.float32),
+            np.empty((count, SIDE), np.float32),
+            centres,
+            np.zeros(padded, np.float32),
+            0.0,
+        )
+
+
+def _room(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
+    """Zeros of a level's shape, channels to the next multiple of 16."""
+    return torch.zeros(*shape[:2], -(-shape[2] // LANES) * LANES, dtype=dtype)
+
+
+def _measured(level: Tensor) -> NDArray[Any]:
+    """A level as in `Searched`, the same memory where its channels allow."""
+    filled = level.contiguous()
+    if level.shape[2] % LANES:
+        filled = _room(level.shape, level.dtype)
+        filled[:, :, : level.shape[2]] = level
+    values: NDArray[Any] = filled.numpy()
+    return values.view(np.uint16) if values.dtype == np.float16 else values
+
+
+def _single(level: NDArray[Any]) -> Tensor:
+    """A level of `Searched` in float32."""
+    return torch.from_numpy(level.view(np.float16) if level.dtype == np.uint16 else level).float()
 
 
 def principal_axes(vectors: Tensor, count: int) -> Tensor:

@@ -1,7 +1,8 @@
 """Sixteen numbers at once, where the compiler does not find the wide instructions in loops over arrays.
 
 The functions are for compiled code, and spelled out in the compiler's own language; where registers are
-narrower it splits them. Arrays are contiguous, of float32 or int32; a place counts an array's single values.
+narrower it splits them. Arrays are contiguous, of float32 or int32, and levels may be the bits of finite
+float16 as uint16; a place counts an array's single values.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from numba.extending import intrinsic
 SIDE = 4  # patches in a block of a query or of a gallery
 LANES = SIDE * SIDE  # pairs of theirs, the gallery's patch changing first
 
-_FLOAT, _INDEX, _PLACE = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+_FLOAT, _HALF, _INDEX, _PLACE = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _QUAD, _WIDE = ir.VectorType(_FLOAT, SIDE), ir.VectorType(_FLOAT, LANES)
-_INDICES = ir.VectorType(_INDEX, LANES)
+_HALVES, _INDICES = ir.VectorType(_HALF, LANES), ir.VectorType(_INDEX, LANES)
 _FIRST = ir.Constant(_INDICES, [0] * LANES)
 _COUNTED = ir.Constant(_INDICES, list(range(LANES)))
 _REPEATED = ir.Constant(_INDICES, [lane % SIDE for lane in range(LANES)])
 _ZERO = ir.Constant(_WIDE, [0.0] * LANES)
+_APART = ir.Constant(_WIDE, [2.0**112] * LANES)  # what the exponents of a half and a single are apart
 
 
 class _Code:
@@ -52,6 +54,20 @@ class _Code:
 
     def load(self, number: int, place: Any, kind: Any = _WIDE) -> Any:
         return self.builder.load(self._address(number, place, kind), align=4)
+
+    def values(self, number: int, place: Any) -> Any:
+        """Sixteen of a level: a half has its sign, exponent and fraction moved to their places, exactly."""
+        if self._kinds[number].dtype != types.uint16:
+            return self.load(number, place)
+        builder = self.builder
+        bits = builder.zext(self.load(number, place, _HALVES), _INDICES)
+
+        def moved(part: int, by: int) -> Any:
+            kept = builder.and_(bits, ir.Constant(_INDICES, [part] * LANES))
+            return builder.shl(kept, ir.Constant(_INDICES, [by] * LANES))
+
+        wide = builder.bitcast(builder.or_(moved(0x8000, 16), moved(0x7FFF, 13)), _WIDE)
+        return builder.fmul(wide, _APART)
 
     def store(self, value: Any, number: int, place: Any) -> None:
         self.builder.store(value, self._address(number, place, value.type), align=4)
@@ -185,7 +201,7 @@ def _add_blend(code: _Code) -> None:
     with code.loop(_PLACE(0), length) as (x, _):
         total = code.load(0, code.plus(place, x))
         for cell, share in zip(cells, shares, strict=True):
-            total = code.fused(share, code.load(2, code.plus(cell, x)), total)
+            total = code.fused(share, code.values(2, code.plus(cell, x)), total)
         code.store(total, 0, code.plus(place, x))
 
 
@@ -194,7 +210,7 @@ def _apart(code: _Code) -> Any:
     builder = code.builder
     total = code.variable(_ZERO)
     with code.loop(_PLACE(0), code.arguments[4]) as (x, _):
-        a, b = (code.load(number, code.plus(code.arguments[number + 1], x)) for number in (0, 2))
+        a, b = (code.values(number, code.plus(code.arguments[number + 1], x)) for number in (0, 2))
         away = builder.fsub(a, b)
         builder.store(code.fused(away, away, builder.load(total)), total)
     summed = builder.load(total)

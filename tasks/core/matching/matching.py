@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -12,6 +12,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tasks.core.matching.blocks import Frame, Searched
+from tasks.core.matching.kept import KeptPyramid
 from tasks.core.matching.kernels import ROUNDING
 from tasks.core.matching.nested import NestedSearch, is_nested
 from tasks.core.matching.preparation import UNCHANGED, Preparation
@@ -33,7 +35,7 @@ class _Search(Protocol):
     def squared(self) -> NDArray[np.float32]: ...
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
     """Levels that are matched as one vector, by their positions in the pyramid."""
 
     levels: tuple[int, ...]
@@ -41,26 +43,46 @@ class _Part(NamedTuple):
     preparation: Preparation
     window: int
 
-    def prepared(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """The levels that are searched, float32, of a pyramid as it is stored."""
-        levels = [pyramid[number].float() for number in self.levels]
-        return self.preparation.apply(levels, self.upsampling)
+    def prepared(self, pyramid: Pyramid, device: str) -> list[Tensor]:
+        """The levels that are searched, of a pyramid as it is stored: as they are, or in float32."""
+        levels = [torch.from_numpy(np.asarray(pyramid[number])).to(device) for number in self.levels]
+        if self.preparation == UNCHANGED:
+            return levels
+        return self.preparation.apply([level.float() for level in levels], self.upsampling)
 
-    def offered(self, pyramid: Sequence[Tensor]) -> list[Tensor]:
-        """The same for a search, which may read a level as it is stored."""
-        if self.window and len(self.levels) == 1 and self.preparation.average == 1:
-            (number,) = self.levels
-            if pyramid[number].dtype == torch.float16:
-                return [pyramid[number]]
-        return self.prepared(pyramid)
+    def offered(self, pyramid: Pyramid, device: str) -> list[Tensor]:
+        """The same for a search that knows no frame, which may read one level as it is stored."""
+        (first, *others) = levels = self.prepared(pyramid, device)
+        as_stored = self.window and not others and first.dtype == torch.float16
+        return levels if as_stored else [level.float() for level in levels]
+
+    def searched(self, pyramid: Pyramid, frame: Frame) -> Searched:
+        """The same in a frame, made once of a pyramid that is kept."""
+        made = pyramid.searched if isinstance(pyramid, KeptPyramid) else {}
+        if frame not in made:
+            made[frame] = frame.searched(self.prepared(pyramid, "cpu"))
+        return made[frame]
+
+    def is_pruned(self, query: Sequence[Tensor]) -> bool:
+        """Whether images are searched in a frame: where that is fastest, and exact as all; on a CPU."""
+        shapes = [level.shape for level in query]
+        if self.window or query[0].device.type != "cpu":
+            return False
+        return is_worth_pruning(shapes) and not (self.upsampling == "nearest" and is_nested(shapes))
 
     def search(self, query: Sequence[Tensor], kappa: int) -> _Search:
-        """What finds the nearest patches of a query."""
-        levels = self.prepared(query)
-        if not self.window:
-            return _search(levels, self.upsampling, kappa)
-        unit = self.preparation.unit_levels or self.preparation.unit_patches
-        return WindowedSearch(levels, self.upsampling, kappa, self.window, unit=unit)
+        """What finds the nearest patches of a query without a frame."""
+        levels = [level.float() for level in query]
+        if self.window:
+            unit = self.preparation.unit_levels or self.preparation.unit_patches
+            return WindowedSearch(levels, self.upsampling, kappa, self.window, unit=unit)
+        is_compiled = levels[0].device.type == "cpu" and self.upsampling == "nearest"
+        if is_compiled and is_nested([level.shape for level in levels]):
+            return NestedSearch(levels, kappa)
+        return DenseSearch(levels, self.upsampling, kappa)
+
+
+Frames = MutableMapping[Part, Frame]
 
 
 @dataclass(frozen=True)
@@ -87,12 +109,12 @@ class Matching:
     window: int = 0
 
     @property
-    def parts(self) -> list[_Part]:
+    def parts(self) -> list[Part]:
         """What is searched; a level on its own is the same part however it would be upsampled."""
         if self.fusion == "average" or len(self.levels) == 1:
             levels = [(level,) for level in self.levels]
-            return [_Part(each, "bilinear", self.preparation, self.window) for each in levels]
-        return [_Part(self.levels, self.upsampling, self.preparation, self.window)]
+            return [Part(each, "bilinear", self.preparation, self.window) for each in levels]
+        return [Part(self.levels, self.upsampling, self.preparation, self.window)]
 
 
 def match(
@@ -122,21 +144,26 @@ def match(
 
 
 def match_each(
-    query: Pyramid, gallery: Iterable[Pyramid], matchings: Sequence[Matching], *, device: str = "cpu"
+    query: Pyramid,
+    gallery: Iterable[Pyramid],
+    matchings: Sequence[Matching],
+    *,
+    device: str = "cpu",
+    frames: Frames | None = None,
 ) -> list[list[NDArray[np.float32]]]:
     """What `match` finds for each of several matchings with one gallery, no distance computed twice.
 
     Levels that are matched together are searched once, with the largest kappa, whose first are those of a
     smaller one. The gallery is offered in its order, so the nearest patches after k images are those of a
     gallery of k: they are copied then, and the search goes on.
+
+    `frames` are those that earlier queries of the same shapes made, and are added to: what was made in them
+    of a `KeptPyramid` is not made again.
     """
-
-    def tensors(pyramid: Pyramid) -> list[Tensor]:
-        return [torch.from_numpy(np.asarray(level)).to(device) for level in pyramid]
-
+    frames = {} if frames is None else frames
     shapes = [np.shape(level) for level in query]
-    kappas: dict[_Part, int] = {}
-    counts: dict[_Part, set[int]] = {}
+    kappas: dict[Part, int] = {}
+    counts: dict[Part, set[int]] = {}
     for matching in matchings:
         height, width = shapes[matching.parts[-1].levels[0]][:2]
         if matching.kappa > height * width:
@@ -149,19 +176,20 @@ def match_each(
         for part in matching.parts:
             kappas[part] = max(matching.kappa, kappas.get(part, 0))
             counts.setdefault(part, set()).add(matching.images)
-    levels = tensors(query)
-    searches = {part: part.search(levels, kappa) for part, kappa in kappas.items()}
-    found: dict[tuple[_Part, int], NDArray[np.float32]] = {}
+    searches = {part: _search(part, query, kappa, device, frames) for part, kappa in kappas.items()}
+    found: dict[tuple[Part, int], NDArray[np.float32]] = {}
     offered = 0
     for offered, pyramid in enumerate(gallery, start=1):
         if [np.shape(level) for level in pyramid] != shapes:
             raise ValueError(
                 f"image {offered} of the gallery has levels of other shapes than the query's {shapes}"
             )
-        levels = tensors(pyramid)
         for part, search in searches.items():
             if offered <= max(counts[part]):
-                search.offer(part.offered(levels))
+                if isinstance(search, PrunedSearch):
+                    search.offer(part.searched(pyramid, frames[part]))
+                else:
+                    search.offer(part.offered(pyramid, device))
             if offered in counts[part]:
                 found[part, offered] = search.squared().copy()
     if not offered:
@@ -177,15 +205,14 @@ def match_each(
     ]
 
 
-def _search(levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], kappa: int) -> _Search:
-    """The fastest exact search for the vectors of these levels together; the compiled ones need a CPU."""
-    shapes = [level.shape for level in levels]
-    if levels[0].device.type == "cpu":
-        if upsampling == "nearest" and is_nested(shapes):
-            return NestedSearch(levels, kappa)
-        if is_worth_pruning(shapes):
-            return PrunedSearch(levels, upsampling, kappa)
-    return DenseSearch(levels, upsampling, kappa)
+def _search(part: Part, query: Pyramid, kappa: int, device: str, frames: Frames) -> PrunedSearch | _Search:
+    """The fastest exact search for the vectors of a part; the compiled ones need a CPU."""
+    levels = part.prepared(query, device)
+    if not part.is_pruned(levels):
+        return part.search(levels, kappa)
+    if part not in frames:
+        frames[part] = Frame(levels, part.upsampling)
+    return PrunedSearch(frames[part].searched(levels), frames[part], kappa)
 
 
 def patch_scores(

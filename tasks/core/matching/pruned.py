@@ -11,16 +11,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from tasks.core.matching.blocks import LONG_STEP, SHORT_STEP, Frame
+from tasks.core.matching.blocks import Frame, Searched
 from tasks.core.matching.kernels import FARTHEST, ROUNDING
-from tasks.core.matching.lanes import LANES, SIDE
+from tasks.core.matching.lanes import SIDE
 from tasks.core.matching.visit import visit
 
 _ROWS = 1024  # of a query's blocks, whose products with a gallery's are held at once
@@ -29,79 +27,56 @@ _ROWS = 1024  # of a query's blocks, whose products with a gallery's are held at
 class PrunedSearch:
     """The nearest patches of one query; the images of its gallery are offered one after the other."""
 
-    def __init__(
-        self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"], kappa: int
-    ) -> None:
-        """Prepare a query of levels (Hi, Wi, Ci) float32, finest first."""
-        self._means = [level.mean(dim=(0, 1)) for level in levels]
-        self._room = [_room(level.shape) for level in levels]
-        self._is_pyramid = len(levels) > 1
-        if not self._is_pyramid:
-            self._room.append(_room((1, 1, 1)))  # a coarse level of nothing
-        finest, *coarse = (level.clone() for level in self._centred(levels))
-        step = LONG_STEP if self._is_pyramid else SHORT_STEP
-        self._frame = Frame([finest, *coarse], upsampling, step)
-        self._vectors = np.concatenate([finest.flatten(0, 1).numpy(), self._frame.upsampled(coarse)], axis=1)
-        blocks = self._frame.blocks([finest, *coarse])
-        self._largest, self._norms, self._radii = blocks.largest, blocks.norms.copy(), blocks.radii.copy()
-        self._table = torch.from_numpy(blocks.table).repeat_interleave(SIDE, dim=3).numpy()
+    def __init__(self, query: Searched, frame: Frame, kappa: int) -> None:
+        """Prepare a query, made in the frame that the images are made in."""
+        self._frame = frame
+        self._vectors = frame.vectors(query.levels)
+        self._blocks = query.blocks
+        self._table = torch.from_numpy(query.blocks.table).repeat_interleave(SIDE, dim=3).numpy()
         self._table[:, :, 0] = 1
-        centres = torch.from_numpy(blocks.centres)
-        self._squares = (centres[:, -1] + torch.from_numpy(self._radii).square()).numpy()
+        centres, radii = (torch.from_numpy(each) for each in (query.blocks.centres, query.blocks.radii))
+        self._squares = (centres[:, -1] + radii.square()).numpy()
         self._lines = torch.cat([-2 * centres[:, :-1], torch.ones(len(centres), 1)], dim=1)
-        self._products = torch.empty(min(len(centres), _ROWS) if self._is_pyramid else 0, len(centres))
-        self._best = np.full((*finest.shape[:2], kappa), FARTHEST, dtype=np.float32)
+        self._products = torch.empty(min(len(centres), _ROWS) if frame.is_pyramid else 0, len(centres))
+        self._best = np.full((*query.levels[0].shape[:2], kappa), FARTHEST, dtype=np.float32)
 
-    def offer(self, levels: Sequence[Tensor]) -> None:
+    def offer(self, image: Searched) -> None:
         """Let the patches of an image compete."""
-        centred = self._centred(levels)
-        finest, *coarse = (level.numpy() for level in centred)
-        blocks = self._frame.blocks(centred)
-        slack = np.float32(ROUNDING * (self._largest + blocks.largest))
-        count = blocks.table.shape[1]
+        own, other = self._blocks, image.blocks
+        finest, *coarse = image.levels
+        # Products are of centred vectors, differences are not: they round off more where the means are large.
+        largest = max(own.largest, other.largest)
+        slack = ROUNDING * (own.largest + other.largest + np.sqrt(largest * self._frame.shift))
+        count = other.table.shape[1]
         for start in range(0, count, _ROWS):
             stop = min(start + _ROWS, count)
             products = self._products[: stop - start]
-            if self._is_pyramid:
-                torch.mm(self._lines[start:stop], torch.from_numpy(blocks.centres).T, out=products)
+            if self._frame.is_pyramid:
+                torch.mm(self._lines[start:stop], torch.from_numpy(other.centres).T, out=products)
             visit(
                 self._best,
                 start,
                 stop,
                 products.numpy(),
                 self._squares,
-                self._radii,
-                self._norms,
+                own.radii,
+                own.norms,
                 self._table,
                 self._vectors,
-                blocks.radii,
-                blocks.table,
+                other.radii,
+                other.table,
                 finest,
                 tuple(coarse),
                 self._frame.grid,
-                slack,
+                np.float32(slack),
             )
 
     def squared(self) -> NDArray[np.float32]:
         """Squared distances (H, W, kappa), ascending."""
         return self._best
 
-    def _centred(self, levels: Sequence[Tensor]) -> list[Tensor]:
-        """The levels less the query's means, channels filled up with 0; the next call overwrites them.
-
-        Distances stay, rounding shrinks.
-        """
-        for room, level, mean in zip(self._room, levels, self._means, strict=False):
-            torch.sub(level, mean, out=room[:, :, : level.shape[2]])
-        return self._room
-
 
 def is_worth_pruning(shapes: Sequence[Sequence[int]]) -> bool:
     """Whether levels (Hi, Wi, Ci) are several, or one of so many patches that finding axes pays."""
     height, width, channels = shapes[0]
     return len(shapes) > 1 or height * width >= 4 * channels
-
-
-def _room(shape: Sequence[int]) -> Tensor:
-    """Zeros of a level's shape, channels to the next multiple of 16."""
-    return torch.zeros(*shape[:2], -(-shape[2] // LANES) * LANES)

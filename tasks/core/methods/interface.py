@@ -17,6 +17,8 @@ from tasks.core.settings import Settings, listed
 if TYPE_CHECKING:
     import faiss
 
+    from tasks.core.matching.matching import Frames
+
 Pyramid = Sequence[NDArray[Any]]
 State = dict[str, NDArray[Any]]
 
@@ -73,7 +75,7 @@ class Training:
     Attributes:
         embeddings: (N, D) float32.
         pyramid: levels (H, W, C) float16 or float32 of the image at a position from 0 to N - 1.
-            It is called for one image after the other, and what it returns is not kept.
+            It is called for one image after the other.
         levels: names of these levels, finest first.
         keys: digests of their contents (N,); their positions, if none are given.
         index: exact index of the embeddings; built when it is needed, if none is given.
@@ -81,6 +83,7 @@ class Training:
         anomaly_map: brings pixel scores as in `Scores.maps` to the anomaly map; the mean at the finest of
             their grids, if nothing else is given.
         memory: bytes that fitting may hold of what grows with the images, besides its state.
+        frames: in which training images were searched, for the queries to come.
     """
 
     embeddings: NDArray[np.float32]
@@ -91,6 +94,7 @@ class Training:
     device: str = "cpu"
     anomaly_map: Callable[[Sequence[NDArray[np.float32]]], NDArray[np.float32]] = combined
     memory: float = float("inf")
+    frames: Frames = field(default_factory=dict, compare=False)
 
     def __post_init__(self) -> None:
         """Check that there is an image."""

@@ -77,7 +77,9 @@ def _maps(
         matchings = [matching for method in group for matching in searches[method]]
         images = offered[: max(matching.images for matching in matchings)]
         gallery = (training.pyramid(int(position)) for position in images)
-        squared = iter(match_each(query.pyramid, gallery, matchings, device=training.device))
+        squared = iter(
+            match_each(query.pyramid, gallery, matchings, device=training.device, frames=training.frames)
+        )
         for method in group:
             kept = _kept(method, query, training)
             found[method] = [

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -28,7 +28,6 @@ def images(seed: int, count: int, sizes: tuple[tuple[int, int, int], ...] = SIZE
     fine=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     coarse=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     upsampling=st.sampled_from(["bilinear", "nearest"]),
-    step=st.sampled_from([8, 16]),
     scale=st.sampled_from([0.0, 1.0, 1000.0]),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -36,7 +35,6 @@ def test_no_bound_of_a_block_is_above_a_distance(
     fine: tuple[int, int],
     coarse: tuple[int, int],
     upsampling: Literal["bilinear", "nearest"],
-    step: int,
     scale: float,
     seed: int,
 ) -> None:
@@ -44,15 +42,17 @@ def test_no_bound_of_a_block_is_above_a_distance(
     coarse = (min(coarse[0], fine[0]), min(coarse[1], fine[1]))
     query, image = images(seed, 2, ((*fine, 32), (*coarse, 112)))
     query = [scale * level for level in query]
-    frame = Frame(query, upsampling, step)
-    own = frame.blocks(query)
-    own = own._replace(
-        table=own.table.copy(), norms=own.norms.copy(), centres=own.centres.copy(), radii=own.radii.copy()
-    )
-    other = frame.blocks(image)
+    frame = Frame(query, upsampling)
+    own, other = frame.searched(query).blocks, frame.searched(image).blocks
     slack = 1e-5 * (own.largest + other.largest)
     across = (fine[1] + 1) // 2
-    p, g = (concatenate(levels, upsampling).double().numpy() for levels in (query, image))
+    means = [level.mean(dim=(0, 1)) for level in query]
+    p, g = (
+        concatenate(
+            [level.double() - mean for level, mean in zip(levels, means, strict=True)], upsampling
+        ).numpy()
+        for levels in (query, image)
+    )
     u, v = p[:, :, 32:], g[:, :, 32:]
     for (i, j), (k, m) in product(np.ndindex(*fine), np.ndindex(*fine)):
         a, b = i // 2 * across + j // 2, k // 2 * across + m // 2
@@ -70,13 +70,27 @@ def test_no_bound_of_a_block_is_above_a_distance(
 
 def test_patches_and_blocks_outside_the_grid_are_far_from_all() -> None:
     query, image = images(0, 2)
-    frame = Frame(query, "bilinear", 16)
-    found = frame.blocks(image)
+    found = Frame(query, "bilinear").searched(image).blocks
     assert found.table.shape == (96 // 16, 4 * 5, 18, 4)
     assert (found.table[0, 15:, 0, 2:] == np.float32(-1e38)).all()
     assert (found.table[0, :15, 0] > -1e6).all()
     assert (found.centres[20:, -1] > 2e38).all()
     assert (found.centres[20:, :-1] == 0).all()
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_an_image_is_searched_as_it_is_stored_where_its_channels_allow(kind: type[np.floating[Any]]) -> None:
+    levels = [
+        torch.from_numpy(np.random.default_rng(0).normal(size=size).astype(kind))
+        for size in ((7, 10, 16), (4, 5, 33))
+    ]
+    found = Frame(levels, "bilinear").searched(levels)
+    first, second = (level.view(kind) for level in found.levels)
+    assert np.shares_memory(first, levels[0].numpy())
+    np.testing.assert_array_equal(second[:, :, :33], levels[1].numpy())
+    assert second.shape == (4, 5, 48)
+    assert not second[:, :, 33:].any()
+    assert found.added_bytes == sum(array.nbytes for array in (*found.blocks[:-1], second))
 
 
 @pytest.mark.parametrize("shape", [(5, 16), (300, 16), (40, 96)])

@@ -44,6 +44,11 @@ def normal(seed: int, *shape: int) -> NDArray[np.float32]:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def bits(level: NDArray[Any]) -> NDArray[Any]:
+    """A level as compiled code takes it."""
+    return level.view(np.uint16) if level.dtype == np.float16 else level
+
+
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_sieve_keeps_the_blocks_with_a_pair_above_its_floor(fresh: bool, count: int) -> None:
@@ -81,16 +86,27 @@ def test_places_are_chosen_by_their_values_and_weights() -> None:
     assert 0 < count < 32
 
 
-def test_cells_are_blended_into_what_is_there() -> None:
-    out, level = normal(0, 4, 32), normal(1, 4, 32)
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_cells_are_blended_into_what_is_there(kind: type[np.floating[Any]]) -> None:
+    out, level = normal(0, 4, 32), normal(1, 4, 32).astype(kind)
     expected = out.copy()
     for cell, share in zip((1, 0, 3, 2), SHARES, strict=True):
         expected[2] += share * level[cell]
-    blend(out, 64, level, CELLS, SHARES, 32)
+    blend(out, 64, bits(level), CELLS, SHARES, 32)
     np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
 
 
-def test_a_difference_is_squared_and_summed() -> None:
-    a, b = normal(0, 3, 48), normal(1, 2, 48)
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+def test_a_difference_is_squared_and_summed(kind: type[np.floating[Any]]) -> None:
+    a, b = normal(0, 3, 48), normal(1, 2, 48).astype(kind)
     expected = ((a[2, :32].astype(np.float64) - b[1, 16:]) ** 2).sum()
-    np.testing.assert_allclose(difference(a, 96, b, 64, 32), expected, rtol=1e-6)
+    np.testing.assert_allclose(difference(a, 96, bits(b), 64, 32), expected, rtol=1e-6)
+
+
+def test_every_finite_half_is_read_exactly() -> None:
+    halves = np.arange(2**16, dtype=np.uint16)
+    halves = halves[np.isfinite(halves.view(np.float16))]
+    halves = halves[: len(halves) // LANES * LANES]
+    out = np.zeros(len(halves), np.float32)
+    blend(out, 0, halves, (0, 0, 0, 0), tuple(map(np.float32, (1, 0, 0, 0))), len(halves))
+    np.testing.assert_array_equal(out, halves.view(np.float16).astype(np.float32))

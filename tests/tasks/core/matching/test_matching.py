@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tasks.core.matching import matching
-from tasks.core.matching.matching import Matching, Pyramid, match, match_each, patch_scores
+from tasks.core.matching.blocks import Frame, Searched
+from tasks.core.matching.kept import KeptPyramid
+from tasks.core.matching.matching import Frames, Matching, Pyramid, match, match_each, patch_scores
+from tasks.core.matching.preparation import Preparation
 
 SIZES = ((12, 20, 3), (6, 10, 5), (3, 5, 7))
 
@@ -286,16 +290,16 @@ def test_matchings_share_what_they_search(monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(10)
     search, made, offers = matching._search, [], []
 
-    def counted(levels: list[Tensor], upsampling: str, kappa: int) -> object:
-        found = search(levels, upsampling, kappa)  # type: ignore[arg-type]
-        offer, channels = found.offer, sum(level.shape[2] for level in levels)
-        made.append((channels, upsampling, kappa))
+    def counted(part: matching.Part, query: Pyramid, kappa: int, *others: Any) -> object:
+        found = search(part, query, kappa, *others)
+        offer, channels = found.offer, sum(query[level].shape[2] for level in part.levels)
+        made.append((channels, part.upsampling, kappa))
 
-        def counted_offer(levels: Sequence[Tensor]) -> None:
+        def counted_offer(image: Any) -> None:
             offers.append(channels)
-            offer(levels)
+            offer(image)
 
-        found.offer = counted_offer  # type: ignore[method-assign]
+        monkeypatch.setattr(found, "offer", counted_offer)
         return found
 
     monkeypatch.setattr(matching, "_search", counted)
@@ -307,6 +311,38 @@ def test_matchings_share_what_they_search(monkeypatch: pytest.MonkeyPatch) -> No
     match_each(pyramid(rng), [pyramid(rng) for _ in range(6)], points)
     assert sorted(made) == [(3, "bilinear", 2), (5, "bilinear", 2), (7, "bilinear", 5), (15, "nearest", 3)]
     assert sorted(offers) == [3] * 4 + [5] * 4 + [7] * 4 + [15] * 2
+
+
+@pytest.mark.parametrize("kind", [np.float16, np.float32])
+@pytest.mark.parametrize("preparation", [Preparation(), Preparation(average=3, unit_levels=True)])
+def test_queries_that_share_frames_and_images_find_what_each_finds_alone(
+    monkeypatch: pytest.MonkeyPatch, preparation: Preparation, kind: type[np.floating[Any]]
+) -> None:
+    """And each image is made once in each frame."""
+    rng = np.random.default_rng(11)
+    made: list[Frame] = []
+    frames: Frames = {}
+    searched = Frame.searched
+
+    def counted(frame: Frame, levels: Sequence[Tensor]) -> Searched:
+        made.append(frame)
+        return searched(frame, levels)
+
+    queries, plain = (
+        [[level.astype(kind) for level in pyramid(rng)] for _ in range(count)] for count in (3, 4)
+    )
+    matchings = [
+        Matching((0, 1, 2), preparation=preparation),
+        Matching((0,), kappa=2, preparation=preparation),
+    ]
+    expected = [match_each(query, plain, matchings) for query in queries]
+    kept = [KeptPyramid(image) for image in plain]
+    monkeypatch.setattr(Frame, "searched", counted)
+    for query, alone in zip(queries, expected, strict=True):
+        for found, same in zip(match_each(query, kept, matchings, frames=frames), alone, strict=True):
+            np.testing.assert_array_equal(found, same)
+    assert len(frames) == 2
+    assert len(made) == 2 * (len(queries) + len(plain))
 
 
 def test_an_empty_gallery_and_too_large_a_kappa_are_refused() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -8,11 +9,28 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from torch import Tensor
 
 from tasks.core.matching import pruned
+from tasks.core.matching.blocks import Frame
 from tasks.core.matching.matching import DenseSearch
 from tasks.core.matching.pruned import PrunedSearch, is_worth_pruning
 from tasks.core.matching.pyramid import concatenate
+
+
+def searched(
+    query: Sequence[Tensor],
+    gallery: Sequence[Sequence[Tensor]],
+    kappa: int,
+    upsampling: Literal["bilinear", "nearest"] = "bilinear",
+    frame: Frame | None = None,
+) -> NDArray[np.float32]:
+    """What the search finds, in the query's own frame if in no other."""
+    frame = frame or Frame(query, upsampling)
+    search = PrunedSearch(frame.searched(query), frame, kappa)
+    for image in gallery:
+        search.offer(frame.searched(image))
+    return search.squared()
 
 
 def nearest(
@@ -48,13 +66,15 @@ def test_one_level_of_any_shape_agrees_with_all_differences(
         (base + spread * rng.normal(size=base.shape) @ mixing).astype(np.float32) for _ in range(3)
     ]
     kappa = min(kappa, height * width)
-    levels = [torch.from_numpy(query)]
-    search = (
-        PrunedSearch(levels, "bilinear", kappa) if kind == "pruned" else DenseSearch(levels, "nearest", kappa)
-    )
-    for image in gallery:
-        search.offer([torch.from_numpy(image)])
-    np.testing.assert_allclose(search.squared(), nearest(query, gallery, kappa), rtol=1e-4, atol=1e-9)
+    levels, images = [torch.from_numpy(query)], [[torch.from_numpy(image)] for image in gallery]
+    if kind == "pruned":
+        found = searched(levels, images, kappa)
+    else:
+        search = DenseSearch(levels, "nearest", kappa)
+        for image in images:
+            search.offer(image)
+        found = search.squared()
+    np.testing.assert_allclose(found, nearest(query, gallery, kappa), rtol=1e-4, atol=1e-9)
 
 
 def test_axes_are_sought_where_patches_are_many() -> None:
@@ -100,18 +120,18 @@ def test_pyramids_agree_with_all_differences(
                 level += 100
     query, *gallery = [[torch.from_numpy(level.astype(np.float32)) for level in levels] for levels in images]
     kappa = min(kappa, fine[0] * fine[1])
-    search = PrunedSearch(query, upsampling, kappa)
-    for image in gallery:
-        search.offer(image)
+    found = searched(query, gallery, kappa, upsampling)
     vectors = [
         concatenate([level.double() for level in image], upsampling).numpy() for image in (query, *gallery)
     ]
     expected = nearest(vectors[0], vectors[1:], kappa)
-    # Vectors are centred in float32: a distance may be wrong by what that rounds off, whatever its size.
+    # Levels are blended in float32: a distance may be wrong by what that rounds off, whatever its size.
     largest = max(float(np.abs(vector).max()) for vector in vectors)
     rounded = np.finfo(np.float32).eps * largest * np.sqrt(vectors[0].shape[2])
-    wrong = np.abs(np.sqrt(search.squared()) - np.sqrt(expected))
+    wrong = np.abs(np.sqrt(found) - np.sqrt(expected))
     assert (wrong <= rounded + 1e-4 * np.sqrt(expected) + 1e-9).all()
+    in_another = searched(query, gallery, kappa, upsampling, Frame(gallery[0], upsampling))
+    np.testing.assert_array_equal(found, in_another)
 
 
 def test_many_blocks_of_a_query_are_searched_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +143,7 @@ def test_many_blocks_of_a_query_are_searched_in_parts(monkeypatch: pytest.Monkey
     found = []
     for rows in (1024, 10):
         monkeypatch.setattr(pruned, "_ROWS", rows)
-        search = PrunedSearch(query, "bilinear", 2)
-        search.offer(image)
-        found.append(search.squared())
+        found.append(searched(query, [image], 2))
     np.testing.assert_array_equal(found[0], found[1])
 
 
@@ -136,6 +154,4 @@ def test_values_that_are_not_finite_end_the_search_of_no_other_patch() -> None:
         for _ in range(2)
     )
     image[1][0, 0, 0] = torch.nan
-    search = PrunedSearch(query, "bilinear", 1)
-    search.offer(image)
-    assert search.squared().shape == (6, 8, 1)
+    assert searched(query, [image], 1).shape == (6, 8, 1)

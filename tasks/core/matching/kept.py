@@ -1,0 +1,48 @@
+"""Pyramids of training images that stay in memory, with what searches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from tasks.core.matching.blocks import Frame, Searched
+
+
+class KeptPyramid(tuple[NDArray[Any], ...]):
+    """Levels (H, W, C) of an image, finest first, and the image as it is searched in each frame."""
+
+    def __init__(self, _: Sequence[NDArray[Any]]) -> None:
+        """Nothing is made of them yet."""
+        self.searched: dict[Frame, Searched] = {}
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes held."""
+        return sum(level.nbytes for level in self) + sum(each.added_bytes for each in self.searched.values())
+
+
+class KeptPyramids:
+    """Reads pyramids by name; the first ones stay, for as long as all that stays fits into `memory` bytes.
+
+    Passes over more images than fit find the same ones in memory each time.
+    """
+
+    def __init__(self, read: Callable[[str], Sequence[NDArray[Any]]], memory: float) -> None:
+        """Nothing is read yet."""
+        self._read, self._memory, self._is_full = read, memory, False
+        self._kept: dict[str, KeptPyramid] = {}
+
+    def __call__(self, name: str) -> KeptPyramid:
+        """The levels of an image."""
+        if name in self._kept:
+            return self._kept[name]
+        pyramid = KeptPyramid(self._read(name))
+        if not self._is_full:
+            total = pyramid.nbytes + sum(kept.nbytes for kept in self._kept.values())
+            self._is_full = total > self._memory
+            if not self._is_full:
+                self._kept[name] = pyramid
+        return pyramid
