@@ -3,12 +3,14 @@
     python tests/benchmarks/bench.py [FOLDER]
 
 FOLDER holds a category as MVTec AD does; without it, *bottle* where that is at hand, else drawn images.
+A peer is timed where ANOMALIB_PYTHON is an interpreter that has anomalib.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import tempfile
 import threading
@@ -34,6 +36,7 @@ from tasks.core.config import Configuration
 from tasks.core.matching.matching import Pyramid, match
 from tasks.core.matching.retrieval import build_index
 from tasks.core.methods.interface import Method, Query, Training
+from tasks.core.methods.patchcore import PatchCore
 from tasks.core.methods.spade import Spade
 from tasks.core.metrics.ranking import measure_pixels, pixel_metrics
 from tasks.demo import draw_dataset
@@ -273,6 +276,30 @@ def stage_row(part: Part, method: Spade, label: str, wanted: float | None, few: 
     return compare(case, f"faiss flat, from {few} images", ours, scaled, wanted)
 
 
+def peer_row(root: Path, folder: Path, wide: Configuration) -> Row:
+    """PatchCore with a coreset of 1 %, from images to scores and maps, against anomalib where that is."""
+    method, case = PatchCore(share=0.01), "PatchCore from images to scores, wide_resnet50_2, 1 %"
+
+    def whole() -> Part:
+        part = prepare_part(root, folder / "peer", wide, method)
+        extract.fn(part)
+        score.fn([scoring_of(part, method)])
+        return part
+
+    ours = measure(whole)
+    interpreter = os.environ.get("ANOMALIB_PYTHON")
+    if not interpreter:
+        return replace(alone(case, ours), alternative="anomalib: not timed, ANOMALIB_PYTHON is not set")
+    script, category = Path(__file__).with_name("peer.py"), ours.result.category
+    command = [interpreter, script, root, category, str(method.share)]
+    with (folder / "peer.log").open("wb") as log:
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=log, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    seconds = found["fit"] + found["test"]
+    named = f"anomalib {found['version']}: {found['fit']:.0f} s fit, {found['test']:.0f} s test"
+    return Row(case, named, ours.seconds, seconds, seconds / ours.seconds, None, None, ours.peak_mib, None)
+
+
 def main(target: Path, images: Path = BOTTLE) -> None:
     """Run every case, on drawn images where there are no others; print the table, write it as JSON."""
     torch.manual_seed(0)
@@ -302,6 +329,7 @@ def main(target: Path, images: Path = BOTTLE) -> None:
         wanted = {"nearest": 25.0, "bilinear": 60.0, "average": 1.1}
         rows += matching_rows("wide_resnet50_2, random weights", part, wanted)
         rows += [stage_row(part, bilinear, "wide_resnet50_2, random weights", None, few=4)]
+        rows += [peer_row(root, folder, wide)]
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps([asdict(row) for row in rows], indent=1))
     table = Table("case", "seconds", "against", "seconds", "ratio", "wanted", "deviation", "MiB", "MiB")
