@@ -13,6 +13,7 @@ from tiny import spade
 
 from storage.computed.scores import Scores
 from storage.store.segments import Segments
+from tasks.core.matching.blocks import Frame, Searched
 from tasks.core.methods.interface import Method, Query, Training
 from tasks.core.methods.padim import PaDiM
 from tasks.core.methods.retrieve_and_match import score_together as score_as_it_is
@@ -101,6 +102,26 @@ def test_what_was_learned_is_read_once_for_all_maps(part: Part, monkeypatch: pyt
     assert fits == [TRAIN]
     smooth, sharp = (scoring.scores.anomaly_map(part.scored[0]) for scoring in sharp_and_smooth)
     assert not np.array_equal(smooth, sharp)
+
+
+@pytest.mark.parametrize(("memory", "often"), [(1.0, 1), (1e-9, TEST)])
+def test_training_images_are_prepared_for_the_search_once_where_they_fit(
+    part: Part, memory: float, often: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each search compares with all of them."""
+    made: list[Frame] = []
+    searched = Frame.searched
+
+    def counted(frame: Frame, levels: Any) -> Searched:
+        made.append(frame)
+        return searched(frame, levels)
+
+    monkeypatch.setattr(Frame, "searched", counted)
+    score_jointly(
+        scorings(part.of(replace(part.job, memory_gib=memory)), spade(upsampling="bilinear", k_gallery=TRAIN))
+    )
+    assert len(set(made)) == 1
+    assert len(made) == TEST + TRAIN * often
 
 
 def test_images_held_out_are_scored_without_them_and_their_states_are_not_kept(part: Part) -> None:
