@@ -186,12 +186,13 @@ class Part:
     def pyramids(self, levels: Sequence[Level], memory: float | None = None) -> Callable[[str], Pyramid]:
         """Reads these levels of an image by its key, and keeps the last ones.
 
-        As many are kept as fit into `memory` bytes, the job's if none are given. Where all training images
-        fit, each is read once.
+        As many are kept as fit into `memory` bytes beside the one that is read, the job's if none are given.
+        Where all training images fit, each is read once.
         """
         size = sum(level.nbytes for level in self.features.pyramid(self.train[0], levels))
         memory = self.job.memory_bytes if memory is None else memory
-        kept = max(1, int(memory / max(size, 1)))  # no level, no size
+        fitting = int(memory / max(size, 1))  # no level, no size
+        kept = fitting if fitting >= len(set(self.train)) else max(0, fitting - 1)
         return lru_cache(maxsize=kept)(partial(self.features.pyramid, levels=levels))
 
     def _of(self, manifest: Manifest) -> Part:
