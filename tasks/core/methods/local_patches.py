@@ -19,7 +19,7 @@ _POSITIONS = 4096  # of the finest grid at once, where levels can be cut
 
 
 def local_patches(pyramid: Pyramid, dimension: int) -> Iterator[NDArray[np.float32]]:
-    """The patches of levels (Hi, Wi, Ci), finest first, row by row: arrays (n, dimension), one after the other.
+    """Patches of levels (Hi, Wi, Ci), finest first, row by row: arrays (n, dimension), one after the other.
 
     Patches are the same in whatever strips they come. Levels are cut where each has a power of two times the
     rows of the next coarser one, as levels of large inputs have: elsewhere the weights of bilinear upsampling
