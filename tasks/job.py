@@ -187,7 +187,7 @@ class Part:
     def pyramids(self, levels: Sequence[Level], memory: float | None = None) -> KeptPyramids:
         """Reads these levels of an image by its key; keeps what fits into `memory` bytes, or the job's."""
         memory = self.job.memory_bytes if memory is None else memory
-        return KeptPyramids(partial(self.features.pyramid, levels=levels), memory)
+        return KeptPyramids(partial(self.features.pyramid, levels=levels), memory, len(set(self.train)))
 
     def _of(self, manifest: Manifest) -> Part:
         return Part(self.job, self.category, manifest, self.store, self._features)

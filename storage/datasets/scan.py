@@ -10,6 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
+import numpy as np
+from numpy.typing import NDArray
+
 from storage.datasets.arrays import slice_of
 from storage.datasets.dataset import (
     Dataset,
@@ -37,6 +40,7 @@ def read_manifest(
     verify: bool = False,
     progress: Callable[[int, int], None] | None = None,
     read: Callable[[Sequence[ImageFile]], None] | None = None,
+    decoded: Callable[[str, NDArray[np.uint8]], None] | None = None,
 ) -> Manifest:
     """List, hash and check the files of all categories of a dataset, or of those named.
 
@@ -44,6 +48,7 @@ def read_manifest(
     `verify` says so. Any other is read and hashed, and decoded unless `known` holds its content. A broken
     file is set aside with its reason and never raises. `progress` is told how many of how many are done, and
     `read` is given what was read, some files at a time: `known` with them, a later call goes on from there.
+    `decoded` is given the SHA-256 and the pixels (H, W, 3) of each image that was decoded, by any thread.
 
     Raises:
         DatasetError: no root, no category in it, or none of that name.
@@ -53,7 +58,7 @@ def read_manifest(
     names = chosen_categories(dataset, every, categories)
     files = list(dataset.layout.files(tree, dataset.name, names))
     files += _unusable_folders(tree, names, every)
-    check = _Check(dataset, tree, _Known.of(known, verify=verify))
+    check = _Check(dataset, tree, _Known.of(known, verify=verify), decoded)
     images: list[ImageFile] = []
     pool = ThreadPoolExecutor(os.cpu_count())
     try:
@@ -104,6 +109,7 @@ class _Check:
     dataset: Dataset
     tree: Tree
     known: _Known
+    decoded: Callable[[str, NDArray[np.uint8]], None] | None
 
     def __call__(self, file: File) -> ImageFile:
         """The file as it is, its mask not judged yet."""
@@ -137,6 +143,8 @@ class _Check:
             seen = self.known.by_content.get(image.key)
             if seen is None:
                 pixels, mode = decode_image(content)
+                if self.decoded is not None:
+                    self.decoded(image.key, pixels)
                 return replace(image, height=pixels.shape[0], width=pixels.shape[1], mode=mode)
         return replace(
             image, sha256=seen.sha256, bytes=seen.bytes, width=seen.width, height=seen.height, mode=seen.mode

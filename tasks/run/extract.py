@@ -26,11 +26,12 @@ from tasks.core.metrics.drift import look
 from tasks.core.networks import tiles
 from tasks.core.networks.backbone import Backbone
 from tasks.core.networks.geometry import Size
-from tasks.core.networks.preprocess import preprocess
+from tasks.core.networks.preprocess import normalised, preprocess
 from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Stage
 from tasks.network import network_of
 from tasks.progress import report
+from tasks.run.crops import CROPS
 from tasks.step import step
 
 _MAX_WORKERS = 8  # each holds a batch in memory
@@ -140,10 +141,14 @@ def _check_sizes(part: Part) -> None:
 
 
 def _load(job: Job, entry: ImageFile) -> tuple[NDArray[np.float32], Look] | str:
-    """A preprocessed image and its look, or why there is none."""
+    """A preprocessed image and its look, or why there is none; it is read unless `ingest` set it by."""
+    how = job.configuration.preprocessing
+    if (kept := CROPS.take((entry.key, how))) is not None:
+        crop, seen = kept
+        return normalised(crop, how), seen
     try:
         image = read_image(job.dataset, entry)
-        return preprocess(image, job.configuration.preprocessing), look(image)
+        return preprocess(image, how), look(image)
     except UnreadableImageError as error:
         return str(error)
 

@@ -11,6 +11,7 @@ from storage.store.store import Store, digest
 from storage.store.tables import table_bytes
 from tasks.job import Job, Stage
 from tasks.progress import report_files
+from tasks.run.crops import setting_by
 from tasks.step import step
 
 _EVERY = 30.0  # seconds between two writes of what was read so far
@@ -20,7 +21,8 @@ _EVERY = 30.0  # seconds between two writes of what was read so far
 def ingest(job: Job, *, verify: bool = False) -> Stage:
     """Write the manifest of the run; of a dataset seen before, only what changed is read, or all to `verify`.
 
-    What was read when this is interrupted is kept, and not read again.
+    What was read when this is interrupted is kept, and not read again. What the network sees of images that
+    were decoded is set by for `extract`.
     """
     start = time.perf_counter()
     store = job.open_store()
@@ -28,7 +30,13 @@ def ingest(job: Job, *, verify: bool = False) -> Stage:
     kept = _Kept(store, job.dataset.name, known)
     try:
         manifest = read_manifest(
-            job.dataset, job.categories, known=known, verify=verify, progress=report_files, read=kept.read
+            job.dataset,
+            job.categories,
+            known=known,
+            verify=verify,
+            progress=report_files,
+            read=kept.read,
+            decoded=setting_by(job),
         )
     except BaseException:
         kept.write()

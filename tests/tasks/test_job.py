@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import weakref
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
+from storage.computed.features import Features
 from tasks.core.methods.neighbors import DN2
 from tasks.job import Part
 
@@ -55,3 +59,27 @@ def test_pyramids_are_kept_as_far_as_they_fit_into_the_memory(
     for key in small.train[:3] * 2:
         assert [level.shape[2] for level in pyramids(key)] == [128, 256]
     assert len(read) - probe == reads
+
+
+@pytest.mark.parametrize("images", [0, 1, 2, 3, 100])
+def test_with_the_pyramid_that_is_read_no_more_are_held_than_fit(
+    part: Part, images: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = Features.pyramid
+    size = sum(level.nbytes for level in part.features.pyramid(part.train[0], (8, 16)))
+    read: list[weakref.ref[Any]] = []
+    most = 0
+
+    def counted(self: Features, key: str, levels: Sequence[int | str]) -> list[Any]:
+        nonlocal most
+        pyramid = stored(self, key, levels)
+        read.append(weakref.ref(pyramid[0]))
+        most = max(most, sum(each() is not None for each in read))
+        return pyramid
+
+    monkeypatch.setattr(Features, "pyramid", counted)
+    pyramids = part.pyramids((8, 16), images * size)
+    most = 0
+    for key in part.train * 2:
+        pyramids(key)
+    assert most == min(max(images, 1), len(part.train))

@@ -25,14 +25,15 @@ class KeptPyramid(tuple[NDArray[Any], ...]):
 
 
 class KeptPyramids:
-    """Reads pyramids by name; the first ones stay, for as long as all that stays fits into `memory` bytes.
+    """Reads pyramids by name; the first that fit into `memory` bytes, beside one that is read, stay.
 
-    Passes over more images than fit find the same ones in memory each time.
+    Passes over more images than fit find the same ones in memory each time. `count` says how many there are:
+    the last is read beside none.
     """
 
-    def __init__(self, read: Callable[[str], Sequence[NDArray[Any]]], memory: float) -> None:
+    def __init__(self, read: Callable[[str], Sequence[NDArray[Any]]], memory: float, count: int) -> None:
         """Nothing is read yet."""
-        self._read, self._memory, self._is_full = read, memory, False
+        self._read, self._memory, self._count, self._is_full = read, memory, count, False
         self._kept: dict[str, KeptPyramid] = {}
 
     def __call__(self, name: str) -> KeptPyramid:
@@ -41,7 +42,8 @@ class KeptPyramids:
             return self._kept[name]
         pyramid = KeptPyramid(self._read(name))
         if not self._is_full:
-            total = pyramid.nbytes + sum(kept.nbytes for kept in self._kept.values())
+            others = 0 if len(self._kept) + 1 == self._count else pyramid.nbytes
+            total = sum(kept.nbytes for kept in (pyramid, *self._kept.values())) + others
             self._is_full = total > self._memory
             if not self._is_full:
                 self._kept[name] = pyramid

@@ -18,7 +18,7 @@ def concatenate(levels: Sequence[Tensor], upsampling: Literal["bilinear", "neare
     Paper, section 3.3: "concatenating the different levels", each with equal weight.
     """
     size = levels[0].shape[:2]
-    return torch.cat([_resize(level, size, upsampling) for level in levels], dim=2)
+    return torch.cat([resized(level, size, upsampling) for level in levels], dim=2)
 
 
 def smooth(
@@ -36,11 +36,12 @@ def smooth(
 
 def mean_map(maps: Sequence[NDArray[np.float32]], size: Sequence[int]) -> NDArray[np.float32]:
     """The mean of maps (Hi, Wi), each brought to one size (H, W) bilinearly."""
-    upsampled = [_resize(torch.from_numpy(each)[:, :, None], size, "bilinear")[:, :, 0] for each in maps]
+    upsampled = [resized(torch.from_numpy(each)[:, :, None], size, "bilinear")[:, :, 0] for each in maps]
     return np.asarray(torch.stack(upsampled).mean(dim=0).numpy())
 
 
-def _resize(level: Tensor, size: Sequence[int], mode: Literal["bilinear", "nearest"]) -> Tensor:
+def resized(level: Tensor, size: Sequence[int], mode: Literal["bilinear", "nearest"]) -> Tensor:
+    """A level (H, W, C) at a grid of this size."""
     if tuple(level.shape[:2]) == tuple(size):
         return level
     align = False if mode == "bilinear" else None

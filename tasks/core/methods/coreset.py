@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tasks.core.matching.kernels import FARTHEST, squared_difference
 from tasks.core.methods.points import Points
 
+BYTES_A_POINT = 12  # held besides the points: its distance, and its position while candidates are sought
 _CANDIDATES = 1024  # the farthest points, among which the next centres are sought
 _CENTRES = 256  # at most, before all points are told of them
 
@@ -28,7 +29,7 @@ def greedy_coreset(points: Points, count: int, seed: int) -> NDArray[np.int64]:
     farthest points alone the next centres are exact, while the farthest of them is above all the rest; then
     all points are told of the new centres at once, which reads each point once for many centres.
 
-    Memory: what the points hold, and 12 bytes for each.
+    Memory: what the points hold, and `BYTES_A_POINT` for each.
 
     Raises:
         ValueError: count is not from 1 to N.
@@ -42,11 +43,11 @@ def greedy_coreset(points: Points, count: int, seed: int) -> NDArray[np.int64]:
     done = 1
     while done < count:
         nearest[chosen[:done]] = -1  # never again, even where points coincide
-        candidates = np.arange(len(points))
-        rest = np.float32(-1)
         if len(points) > _CANDIDATES:
-            order = np.argpartition(nearest, -_CANDIDATES - 1)[-_CANDIDATES - 1 :]
+            order = np.argpartition(nearest, -_CANDIDATES - 1)[-_CANDIDATES - 1 :].copy()
             rest, candidates = nearest[order[0]], np.sort(order[1:])
+        else:
+            rest, candidates = np.float32(-1), np.arange(len(points))
         wanted = min(count - done, _CENTRES)
         found = _farthest(points.at(candidates), nearest[candidates], rest, wanted)
         chosen[done : done + len(found)] = candidates[found]

@@ -106,7 +106,7 @@ class Training:
         return len(self.embeddings)
 
     def pyramids(self) -> Iterator[Pyramid]:
-        """The levels of one image after the other."""
+        """The levels of one image after the other; what is not kept elsewhere is let go before the next."""
         first = None
         for position in range(len(self)):
             pyramid = self.pyramid(position)
@@ -115,6 +115,7 @@ class Training:
             if shapes != first:
                 raise ValueError(f"training image {position} has levels {shapes}, the first has {first}")
             yield pyramid
+            del pyramid
 
     def others(self, query: Query) -> NDArray[np.int64]:
         """Positions of the images that a query is compared with.

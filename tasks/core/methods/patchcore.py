@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.core.methods.common import check_levels
-from tasks.core.methods.interface import Method, Pyramid, Query, Scorer, Scores, State, Training
+from tasks.core.methods.interface import Method, Query, Scorer, Scores, State, Training
 from tasks.core.networks.traits import Level
 from tasks.core.settings import setting
 
@@ -34,7 +35,9 @@ class PatchCore(Method):
 
     Fitting takes two passes over the images, N · P · distances to `share` · N · P centres (2.7e9 for 209
     images of 28x28 patches), and N · P · `projection` · 4 bytes (84 MB for these, 281 MB for 700), of which
-    those beyond the memory of the training lie in a temporary file; the members are the same.
+    those beyond the memory of the training lie in a temporary file; the members are the same. Besides that
+    memory and the members there are the patches of 4096 positions, or of an image whose levels cannot be cut
+    (`local_patches.py`): about 24 · `dimension` bytes a position, 0.1 GB.
     The state is the members (share · N · P, dimension) float32: 67 MB for 209 images.
     """
 
@@ -58,53 +61,56 @@ class PatchCore(Method):
 
     def fit(self, training: Training) -> State:
         """Project all patches, choose the members, and read those again."""
-        from tasks.core.methods.coreset import greedy_coreset, random_projection
+        from tasks.core.methods.coreset import BYTES_A_POINT, greedy_coreset, random_projection
         from tasks.core.methods.points import Points
 
         matrix = random_projection(self.dimension, self.projection, self.seed)
-        size = int(np.prod(np.shape(training.pyramid(0)[0])[:2]))
-        with Points(len(training) * size, self.projection, training.memory) as points:
-            for pyramid in training.pyramids():
-                points.append(self._patches(pyramid)[0] @ matrix)
-            chosen = np.sort(greedy_coreset(points, max(1, int(self.share * len(points))), self.seed))
+        count = len(training) * int(np.prod(np.shape(training.pyramid(0)[0])[:2]))
+        with Points(count, self.projection, training.memory - BYTES_A_POINT * count) as points:
+            for patches in self._patches(training):
+                points.append(patches @ matrix)
+            chosen = np.sort(greedy_coreset(points, max(1, int(self.share * count)), self.seed))
         members = np.empty((len(chosen), self.dimension), np.float32)
-        for number, pyramid in enumerate(training.pyramids()):
-            first, last = np.searchsorted(chosen, [number * size, (number + 1) * size])
-            members[first:last] = self._patches(pyramid)[0][chosen[first:last] - number * size]
+        start = 0
+        for patches in self._patches(training):
+            first, last = np.searchsorted(chosen, [start, start + len(patches)])
+            members[first:last] = patches[chosen[first:last] - start]
+            start += len(patches)
         return {"members": members}
 
     def scorer(self, state: State, training: Training) -> Scorer:  # noqa: ARG002 (the state is all)
         """Search the members exactly."""
         from tasks.core.matching.retrieval import build_index, nearest
+        from tasks.core.methods.local_patches import local_patches
 
         members = state["members"]
         index = build_index(members)
         count = min(self.neighbors, len(members))
 
         def score(query: Query) -> Scores:
-            patches, grid = self._patches(query.pyramid)
-            squared, positions = nearest(index, patches, 1)
-            distances = np.sqrt(squared[:, 0])
-            farthest = int(distances.argmax())
-            _, around = nearest(index, members[positions[farthest]], count)
-            others = np.linalg.norm(members[around[0]].astype(np.float64) - patches[farthest], axis=1)
-            image = reweighted(float(distances[farthest]), others)
-            return Scores(image, [distances.reshape(grid).astype(np.float32)])
+            distances, farthest = [], (-1.0, 0, np.empty(0, np.float32))
+            for patches in local_patches(query.pyramid, self.dimension):
+                squared, positions = nearest(index, patches, 1)
+                distances.append(np.sqrt(squared[:, 0]))
+                place = int(distances[-1].argmax())
+                if distances[-1][place] > farthest[0]:
+                    farthest = float(distances[-1][place]), int(positions[place, 0]), patches[place]
+            distance, member, patch = farthest
+            _, around = nearest(index, members[[member]], count)
+            others = np.linalg.norm(members[around[0]].astype(np.float64) - patch, axis=1)
+            grid = np.shape(query.pyramid[0])[:2]
+            anomaly_map = np.concatenate(distances).reshape(grid).astype(np.float32)
+            return Scores(reweighted(distance, others), [anomaly_map])
 
         return score
 
-    def _patches(self, pyramid: Pyramid) -> tuple[NDArray[np.float32], tuple[int, int]]:
-        """Patches (H·W, dimension), and the grid (H, W) of the finest level."""
-        import torch
-        from torch.nn.functional import adaptive_avg_pool1d
+    def _patches(self, training: Training) -> Iterator[NDArray[np.float32]]:
+        """All patches, arrays (n, dimension) that follow each other; one image is in memory at a time."""
+        from tasks.core.methods.local_patches import local_patches
 
-        from tasks.core.matching.preparation import averaged
-        from tasks.core.matching.pyramid import concatenate
-
-        levels = [averaged(torch.from_numpy(np.asarray(level, np.float32)), 3) for level in pyramid]
-        height, width, _ = levels[0].shape
-        joined = concatenate([adaptive_avg_pool1d(level, self.dimension) for level in levels], "bilinear")
-        return adaptive_avg_pool1d(joined, self.dimension).flatten(0, 1).numpy(), (height, width)
+        for pyramid in training.pyramids():
+            yield from local_patches(pyramid, self.dimension)
+            del pyramid
 
 
 def reweighted(distance: float, others: NDArray[np.float64]) -> float:

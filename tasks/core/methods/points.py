@@ -21,7 +21,7 @@ class Points:
     def __init__(self, count: int, channels: int, memory: float = float("inf")) -> None:
         """Make room for `count` points, of which as many are held as fit into `memory` bytes."""
         self._count, self._channels, self._size = count, channels, 4 * channels
-        self._held = np.empty((int(min(count, memory / self._size)), channels), np.float32)
+        self._held = np.empty((int(max(0, min(count, memory / self._size))), channels), np.float32)
         self._filled = 0
         self._file = tempfile.TemporaryFile() if len(self._held) < count else None  # noqa: SIM115
 
@@ -41,7 +41,8 @@ class Points:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Remove the file, if there is one."""
+        """Let go what is held, and remove the file, if there is one."""
+        self._held = self._held[:0].copy()
         if self._file:
             self._file.close()
 

@@ -81,7 +81,10 @@ def _distances(rows: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def look(image: NDArray[np.uint8]) -> tuple[float, float]:
     """Brightness and contrast of an image (H, W, 3): mean and standard deviation of its grey values, to 1."""
-    grey = image.mean(axis=2, dtype=np.float32)
+    grey = image[:, :, 0].astype(np.float32)  # the mean over the axis takes six times as long
+    grey += image[:, :, 1]
+    grey += image[:, :, 2]
+    grey /= 3
     return float(grey.mean(dtype=np.float64)) / 255, float(grey.std(dtype=np.float64)) / 255
 
 

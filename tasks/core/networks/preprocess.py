@@ -10,7 +10,12 @@ from tasks.core.networks.geometry import Preprocessing
 
 
 def preprocess(image: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
-    """A normalised input (3, H, W) float32 from an RGB image (H', W', 3) uint8.
+    """A normalised input (3, H, W) float32 from an RGB image (H', W', 3) uint8."""
+    return normalised(cropped(image, how), how)
+
+
+def cropped(image: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.uint8]:
+    """What the network sees (H, W, 3) uint8 of an RGB image (H', W', 3) uint8.
 
     Resized bilinearly with antialiasing, centre-cropped (paper, section 4.1); padding repeats the border.
     """
@@ -20,9 +25,14 @@ def preprocess(image: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float
         np.clip(np.arange(first, first + length), 0, limit - 1)
         for first, length, limit in zip(start, size, (rows, columns), strict=True)
     ]
-    crop = resized[np.ix_(*kept)].astype(np.float32) / 255
+    crop: NDArray[np.uint8] = resized[np.ix_(*kept)]
+    return crop
+
+
+def normalised(crop: NDArray[np.uint8], how: Preprocessing) -> NDArray[np.float32]:
+    """A normalised input (3, H, W) float32 from what the network sees (H, W, 3) uint8."""
     mean, std = np.asarray(how.mean, np.float32), np.asarray(how.std, np.float32)
-    return np.ascontiguousarray(((crop - mean) / std).transpose(2, 0, 1))
+    return np.ascontiguousarray(((crop.astype(np.float32) / 255 - mean) / std).transpose(2, 0, 1))
 
 
 def align_mask(mask: NDArray[np.bool_], how: Preprocessing, resolution: int) -> NDArray[np.bool_]:

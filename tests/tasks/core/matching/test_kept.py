@@ -16,7 +16,9 @@ def levels(name: str) -> list[NDArray[np.float16]]:
     return [rng.normal(size=size).astype(np.float16) for size in SIZES]
 
 
-@pytest.mark.parametrize(("room", "kept"), [(0, 0), (BYTES - 1, 0), (2 * BYTES, 2), (3.5 * BYTES, 3)])
+@pytest.mark.parametrize(
+    ("room", "kept"), [(0, 0), (2 * BYTES - 1, 0), (3 * BYTES, 2), (4.5 * BYTES, 3), (5 * BYTES, 5)]
+)
 def test_the_first_images_that_fit_are_read_once(room: float, kept: int) -> None:
     reads: list[str] = []
 
@@ -24,7 +26,7 @@ def test_the_first_images_that_fit_are_read_once(room: float, kept: int) -> None
         reads.append(name)
         return levels(name)
 
-    pyramids = KeptPyramids(read, room)
+    pyramids = KeptPyramids(read, room, 5)
     names = ["3", "1", "4", "5", "2"]
     for name in names * 3:
         for level, expected in zip(pyramids(name), levels(name), strict=True):
@@ -34,7 +36,7 @@ def test_the_first_images_that_fit_are_read_once(room: float, kept: int) -> None
 
 def test_what_searches_made_of_images_counts() -> None:
     """What one image takes beyond the room is found out when the next is read."""
-    pyramids = KeptPyramids(levels, 4 * BYTES)
+    pyramids = KeptPyramids(levels, 4 * BYTES, 5)
     first = pyramids("1")
     assert first.nbytes == BYTES
     match_each(levels("0"), [first], [Matching((0, 1))], frames={})

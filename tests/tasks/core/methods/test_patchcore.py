@@ -1,8 +1,11 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,3 +103,42 @@ def test_the_weight_survives_distances_whose_exponentials_do_not() -> None:
     others = np.array([2000.0, 2000.0, 2000.0 + math.log(2)])
     assert reweighted(2000.0, others) == pytest.approx(2000 * 0.75)
     assert reweighted(2000.0, np.array([2000.0])) == 2000
+
+
+FIT = """
+import sys
+import numpy as np
+from tasks.core.methods import local_patches
+from tasks.core.methods.interface import Training
+from tasks.core.methods.patchcore import PatchCore
+
+def training(images, side, memory):
+    levels = [np.ones((side // f, side // f, 32), np.float16) for f in (1, 2)]
+    for level in levels:
+        level[:] = np.arange(level.size).reshape(level.shape) % 997
+    return Training(np.zeros((images, 2), np.float32), lambda _: levels, memory=memory)
+
+def status(name):
+    text = open("/proc/self/status").read()
+    return int(text.partition(name + ":")[2].split()[0]) * 1024
+
+local_patches._POSITIONS = 512
+method = PatchCore(share=1e-4, dimension=256)
+images, side, memory = map(int, sys.argv[1:])
+method.fit(training(2, 64, 1e9))
+given = training(images, side, memory)
+open("/proc/self/clear_refs", "w").write("5")
+before = status("VmRSS")
+method.fit(given)
+print(status("VmHWM") - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="the peak is read from Linux")
+@pytest.mark.parametrize(("images", "side"), [(1, 512), (64, 64)], ids=["one large", "many"])
+def test_fitting_holds_no_more_than_the_memory_and_a_strip(images: int, side: int) -> None:
+    memory, positions = 32 * 2**20, images * side * side
+    assert positions * 128 * 4 == 4 * memory  # all projected patches; all patches are twice that
+    command = [sys.executable, "-c", FIT, *map(str, (images, side, memory))]
+    took = int(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
+    assert took < memory + 24 * 2**20
