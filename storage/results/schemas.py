@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, SCORE_RULES
+from storage.results.metrics import BY_IMAGE, COMPARED, EXCUSED, METRICS, SCORE_RULES
 
 INTERRUPTED = "interrupted"  # status of a run that died: it has a record, and no other table
 
@@ -95,7 +95,7 @@ CATEGORIES = pa.schema(
                 pa.string(),
                 f"why {metric.title} is null where other pixel metrics are not",
             )
-            for metric in BY_IMAGE
+            for metric in EXCUSED
         ),
         field("train", pa.int64(), "training images used"),
         field("test_normal", pa.int64(), "normal test images used"),

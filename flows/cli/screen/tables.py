@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.results.metrics import BY_IMAGE, COMPARED, SAMPLED, SCORE_RULES, SHOWN
+from storage.results.metrics import BY_IMAGE, COMPARED, OCCASIONAL, SCORE_RULES, SHOWN
 from storage.results.robustness import MEASURES
 from storage.results.schemas import THRESHOLD_RULES
 from tasks.core.grid import AXES, K
@@ -38,7 +38,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "categories": {
         **_plain("category", "method"),
         **SHOWN,
-        **{metric.name: metric.title for metric in SAMPLED},
+        **{metric.name: metric.title for metric in OCCASIONAL},
         "train": "train",
         "test_normal": "normal",
         "test_anomalous": "anomalous",
@@ -212,7 +212,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
 _NOTES = frozenset(  # shown where a row has one; reasons, too
     {
         *("cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"),
-        *(metric.name for metric in SAMPLED),
+        *(metric.name for metric in OCCASIONAL),
         *_OF_RULES,
     }
 )
