@@ -173,9 +173,9 @@ def _spro(kind: str | None = None) -> Metric:
         "more has to be found than its saturation area"
         + ("" if kind is None else f"; of the normal images and those of {kind} anomalies"),
         "each mask file is a defect, found by the share min(overlap / saturation area, 1), the mean over "
-        "defects; that area is as defects_config.json states, at most the mask's, and scaled with the mask to "
-        "the map's grid; a defect outside the evaluated area does not count; the rate over pixels of these "
-        "images that are in no mask; every threshold counts, interpolated at 0.05; null where a mask's "
+        "defects; that area is as defects_config.json states, at most the mask's, and scaled with the mask "
+        "to the map's grid; a defect outside the evaluated area does not count; the rate over pixels of "
+        "these images that are in no mask; every threshold counts, interpolated at 0.05; null where a mask's "
         "saturation is not stated; no interval",
         'Bergmann et al., "Beyond Dents and Scratches", IJCV 130, 2022',
         saturated=True,

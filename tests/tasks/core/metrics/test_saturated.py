@@ -1,40 +1,15 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from saturated_overlap import Masks, spro_oracle
 
 from tasks.core.metrics.ranking import STRICT_PRO_LIMIT, Ranking, measure_pixels
 from tasks.core.metrics.regions import region_weights
 from tasks.core.metrics.saturated import Defects, Saturated, saturated_weights
-
-Masks = list[list[NDArray[np.bool_]]]
-
-
-def spro_oracle(maps: NDArray[np.float32], defects: Masks, areas: list[list[float]], limit: float) -> float:
-    """At every threshold the mean over defects of min(pixels found / saturation area, 1), to the limit."""
-    empty = np.zeros(maps.shape[1:], dtype=bool)
-    anomalous = np.array([np.any([empty, *masks], axis=0) for masks in defects])
-    points = [(0.0, 0.0)]
-    for threshold in np.unique(maps)[::-1]:
-        above = maps >= threshold
-        shares = [
-            min((above[image] & mask).sum() / min(area, mask.sum()), 1.0)
-            for image, masks in enumerate(defects)
-            for mask, area in zip(masks, areas[image], strict=True)
-        ]
-        points.append((float(above[~anomalous].mean()), float(np.mean(shares))))
-    area = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 < limit < x1:
-            x1, y1 = limit, y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
-        if x1 <= limit:
-            area += (x1 - x0) * (y0 + y1) / 2
-    return area / limit
 
 
 def spro(
@@ -57,10 +32,8 @@ def draw(seed: int, ties: int) -> tuple[NDArray[np.float32], Masks, list[list[fl
     """Odd sizes; a normal image, images of one defect and of several, which may overlap and cover much."""
     rng = np.random.default_rng(seed)
     maps = scores(rng, (4, 9, 13), ties)
-    defects: Masks = [
-        [],
-        *([rng.random((9, 13)) < rng.choice([0.02, 0.3]) for _ in range(n)] for n in (1, 2, 3)),
-    ]
+    dense = [rng.choice([0.02, 0.3], number) for number in range(4)]
+    defects = [[rng.random((9, 13)) < share for share in of_image] for of_image in dense]
     for masks in defects:
         for mask in masks:
             mask[tuple(rng.integers(0, 9, 2))] = True
@@ -69,7 +42,7 @@ def draw(seed: int, ties: int) -> tuple[NDArray[np.float32], Masks, list[list[fl
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 5, 100]), st.sampled_from([0.5, 1, 3, 4.5, 100]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_saturated_overlap_agrees_with_plain_loops(seed: int, ties: int, area: float) -> None:
     """Several masks an image, which may overlap."""
     rng = np.random.default_rng(seed)
@@ -89,7 +62,7 @@ def test_the_saturated_overlap_agrees_with_plain_loops(seed: int, ties: int, are
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 40, 1000]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_what_is_measured_agrees_with_plain_loops(seed: int, ties: int) -> None:
     """Also of some of the images, whose false positives are those of these images alone."""
     maps, defects, shares = draw(seed, ties)
@@ -103,7 +76,7 @@ def test_what_is_measured_agrees_with_plain_loops(seed: int, ties: int) -> None:
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 3, 40]))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_defects_that_are_regions_and_have_to_be_found_whole_are_pro(seed: int, ties: int) -> None:
     rng = np.random.default_rng(seed)
     maps = scores(rng, (3, 11, 7), ties)
@@ -118,7 +91,7 @@ def test_defects_that_are_regions_and_have_to_be_found_whole_are_pro(seed: int, 
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 40]), st.floats(0.1, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_to_have_to_find_less_never_lowers_it(seed: int, ties: int, factor: float) -> None:
     maps, defects, shares = draw(seed, ties)
     less = [[share * factor for share in each] for each in shares]
@@ -126,7 +99,7 @@ def test_to_have_to_find_less_never_lowers_it(seed: int, ties: int, factor: floa
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 40]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_masks_and_of_images_does_not_matter(seed: int, ties: int) -> None:
     maps, defects, shares = draw(seed, ties)
     turned = [masks[::-1] for masks in defects[::-1]], [each[::-1] for each in shares[::-1]]
