@@ -162,21 +162,23 @@ def _pro(name: str, title: str, limit: float, source: str, **more: Any) -> Metri
 
 def _spro(kind: str | None = None) -> Metric:
     """The sPRO of all images, or of the normal ones and those of a kind of anomalies of MVTec LOCO AD."""
-    name = "spro_05" if kind is None else f"spro_05_{kind}"
-    return Metric(
-        name,
-        "sPRO at 0.05" if kind is None else f"sPRO at 0.05 ({kind})",
-        name,
-        "pixel",
-        None,
-        "saturated per-region overlap integrated to a false-positive rate of 0.05, over 0.05: of a defect no "
-        "more has to be found than its saturation area"
-        + ("" if kind is None else f"; of the normal images and those of {kind} anomalies"),
+    convention = (
         "each mask file is a defect, found by the share min(overlap / saturation area, 1), the mean over "
         "defects; that area is as defects_config.json states, at most the mask's, and scaled with the mask "
-        "to the map's grid; a defect outside the evaluated area does not count; the rate over pixels of "
-        "these images that are in no mask; every threshold counts, interpolated at 0.05; null where a mask's "
-        "saturation is not stated; no interval",
+        "to the map's grid; a defect outside the evaluated area does not count; the rate over normal pixels "
+        "of all test images; every threshold counts, interpolated at 0.05; null where a mask's saturation is "
+        "not stated; no interval"
+    )
+    return Metric(
+        "spro_05" if kind is None else f"spro_05_{kind}",
+        "sPRO at 0.05" if kind is None else f"sPRO at 0.05 ({kind})",
+        "spro_05" if kind is None else f"spro_05_{kind}",
+        "pixel",
+        None,
+        "per-region overlap, of which no more counts than a defect's saturation area, integrated to a "
+        "false-positive rate of 0.05, over 0.05"
+        + ("" if kind is None else f"; of normal images and {kind} anomalies alone"),
+        convention if kind is None else "as of all images; the rate over normal pixels of these images",
         'Bergmann et al., "Beyond Dents and Scratches", IJCV 130, 2022',
         saturated=True,
         defect=None if kind is None else f"{kind}_anomalies",
