@@ -269,7 +269,11 @@ def rendered(
     shown = [
         column
         for column in columns
-        if (not _is_note(column) or name not in _COLUMNS or any(row.get(column) for row in rows))
+        if (
+            not _is_note(column)
+            or name not in _COLUMNS
+            or any(map(_is_noted, (row.get(column) for row in rows)))
+        )
         and (column not in _DIFFERING.get(name, ()) or len({row.get(column) for row in rows}) > 1)
     ]
     table = Table(show_footer=footer is not None)
@@ -284,6 +288,11 @@ def rendered(
     for row in rows:
         table.add_row(*(_text(row.get(column), decimals) for column in shown))
     return table
+
+
+def _is_noted(value: Any) -> bool:
+    """Whether a note says anything: a metric of 0 does, a count of 0 does not."""
+    return isinstance(value, float) or bool(value)
 
 
 def _is_note(column: str) -> bool:
