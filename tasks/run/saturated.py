@@ -29,11 +29,11 @@ def saturated_measures(
     reasons: dict[str, str] = {}
     for metric in SATURATED:
         taken = {number: image for number, image in enumerate(masks) if _is_of(metric, image)}
-        unknown = [image.image_id for number, image in taken.items() if number not in known]
+        unknown = taken.keys() - known
         if unknown:
             reasons[metric.measure] = (
-                f"of {len(unknown)} of {len(taken)} images a mask has a value that is not in {CONFIG}, "
-                f"as of {min(unknown)}"
+                f"of {len(unknown)} of {len(taken)} images a mask has a value that {CONFIG} does not list: "
+                "null in the manifest's mask_saturations"
             )
         elif not any(known[number].masks for number in taken):
             kind = "" if metric.defect is None else f" of {metric.defect}"
