@@ -97,9 +97,23 @@ def mvtec_loco(root: Path) -> dict[str, Held]:
         "box/test/structural_anomalies/000.png",
         value=234,
     )
-    (root / "box/defects_config.json").write_text("[]")
+    saturations(root / "box", {255: (6, False), 250: (0.5, True), 234: (100, False)})
     defects = {"logical_anomalies": 1, "structural_anomalies": 1}
     return {"box": Held(4, 1, defects, validation=1, pixels=paint.pixels)}
+
+
+def saturations(category: Path, of_values: Mapping[int, tuple[float, bool]]) -> None:
+    """What MVTec LOCO AD states: by the value of masks an area, and whether it is a share."""
+    kinds = [
+        {
+            "defect_name": f"kind {value}",
+            "pixel_value": value,
+            "saturation_threshold": threshold,
+            "relative_saturation": relative,
+        }
+        for value, (threshold, relative) in of_values.items()
+    ]
+    (category / "defects_config.json").write_text(json.dumps(kinds))
 
 
 def mvtec_3d(root: Path) -> dict[str, Held]:

@@ -145,6 +145,16 @@ def read_mask(dataset: Dataset, image: ImageFile) -> NDArray[np.bool_]:
     """The mask (H, W) of an image with a usable one, its files joined.
 
     Raises:
+        UnreadableImageError: as for `read_masks`.
+    """
+    joined: NDArray[np.bool_] = np.any(read_masks(dataset, image), axis=0)
+    return joined
+
+
+def read_masks(dataset: Dataset, image: ImageFile) -> list[NDArray[np.bool_]]:
+    """The masks (H, W) of an image with usable ones, file by file.
+
+    Raises:
         UnreadableImageError: a file is gone or is not what the manifest saw.
     """
     if not image.masks or image.mask_sha256 is None:
@@ -152,7 +162,7 @@ def read_mask(dataset: Dataset, image: ImageFile) -> NDArray[np.bool_]:
     contents = [read_content(dataset, mask) for mask in image.masks]
     if mask_digest(contents) != image.mask_sha256:
         raise UnreadableImageError(f"{', '.join(image.masks)} changed during the run")
-    return join_masks(contents) > (image.mask_threshold or 0)
+    return [mask > (image.mask_threshold or 0) for mask in decode_masks(contents)]
 
 
 def read_content(dataset: Dataset, name: str) -> bytes:
@@ -175,8 +185,8 @@ def mask_digest(contents: Sequence[bytes]) -> str:
     return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
-def join_masks(contents: Sequence[bytes]) -> NDArray[np.float32]:
-    """The highest of the values (H, W) of masks of one image, on the scale of 0 to 255.
+def decode_masks(contents: Sequence[bytes]) -> list[NDArray[np.float32]]:
+    """The values (H, W) of each mask of one image, on the scale of 0 to 255.
 
     Raises:
         UnreadableImageError: one is no image, or of another size.
@@ -184,5 +194,4 @@ def join_masks(contents: Sequence[bytes]) -> NDArray[np.float32]:
     masks = [decode_mask(content) for content in contents]
     if len({mask.shape for mask in masks}) > 1:
         raise UnreadableImageError("the masks of the image are not of one size")
-    joined: NDArray[np.float32] = np.max(masks, axis=0)
-    return joined
+    return masks

@@ -24,9 +24,11 @@ class ImageFile:
     `image_id` and `masks` are paths below the root. `anomalous` is None where there is no label, and `sample`
     where images are no views of a piece. `stamp` and `mask_stamp` tell without reading whether a file is the
     one that was read (`tree.py`). `mask_peak` is the highest value of the masks on the scale of 0 to 255,
-    `mask_threshold` that above which a pixel is anomalous. `mask_reason` says why an
-    anomalous image has no usable mask; `reason` why the file is set aside; `warning` what is odd about a file
-    that is used: in each, what a colon and a blank precede is of this file alone.
+    `mask_threshold` that above which a pixel is anomalous. `mask_saturations` has for each mask the share of
+    its defect that has to be found for all of it to count, None where none is stated; it is empty where the
+    dataset states none at all. `mask_reason` says why an anomalous image has no usable mask; `reason` why the
+    file is set aside; `warning` what is odd about a file that is used: in each, what a colon and a blank
+    precede is of this file alone.
     """
 
     dataset: str
@@ -47,14 +49,16 @@ class ImageFile:
     mask_stamp: str | None = field(default=None, compare=False)
     mask_peak: float | None = None
     mask_threshold: int | None = None
+    mask_saturations: tuple[float | None, ...] = ()
     mask_reason: str | None = None
     status: str = OK
     reason: str | None = None
     warning: str | None = None
 
     def __post_init__(self) -> None:
-        """Take the list that a table gives for the tuple that it was."""
+        """Take the lists that a table gives for the tuples that they were."""
         object.__setattr__(self, "masks", tuple(self.masks))
+        object.__setattr__(self, "mask_saturations", tuple(self.mask_saturations))
 
     @property
     def key(self) -> str:
@@ -65,8 +69,11 @@ class ImageFile:
 
     @property
     def mask_key(self) -> str:
-        """What determines the mask: its files and the threshold; empty without a usable mask."""
-        return "" if self.mask_sha256 is None else f"{self.mask_sha256} > {self.mask_threshold}"
+        """What determines the mask: its files, the threshold, saturations; empty without a usable mask."""
+        if self.mask_sha256 is None:
+            return ""
+        stated = f" saturated at {[*self.mask_saturations]}" if self.mask_saturations else ""
+        return f"{self.mask_sha256} > {self.mask_threshold}{stated}"
 
     def set_aside(self, reason: str) -> ImageFile:
         """The same file, not to be used."""

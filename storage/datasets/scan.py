@@ -18,7 +18,7 @@ from storage.datasets.dataset import (
     Dataset,
     all_categories,
     chosen_categories,
-    join_masks,
+    decode_masks,
     mask_digest,
     read_content,
 )
@@ -131,7 +131,7 @@ class _Check:
         if suffix.lower() not in SUFFIXES:
             return image.set_aside(f"{suffix or 'no suffix'} is not one of {', '.join(sorted(SUFFIXES))}")
         try:
-            return self._with_mask(self._with_content(image))
+            return self._with_mask(file, self._with_content(image))
         except UnreadableImageError as error:
             return image.set_aside(f"unreadable: {error}")
 
@@ -150,13 +150,14 @@ class _Check:
             image, sha256=seen.sha256, bytes=seen.bytes, width=seen.width, height=seen.height, mode=seen.mode
         )
 
-    def _with_mask(self, image: ImageFile) -> ImageFile:
+    def _with_mask(self, file: File, image: ImageFile) -> ImageFile:
         if not image.masks:
             return image
         sources = [(slice_of(mask) or (mask, 0))[0] for mask in image.masks]
         for reason in filter(None, map(self.tree.reason, sources)):
             return replace(image, mask_reason=f"unreadable mask: {reason}")
-        stamps = [self.tree.stamp(source) for source in sources]
+        stated = file.saturations
+        stamps = [self.tree.stamp(source) for source in (*sources, *([stated.path] if stated else ()))]
         image = replace(image, mask_stamp=None if None in stamps else " ".join(filter(None, stamps)))
         seen = self.known.by_path.get(image.image_id)
         if (
@@ -166,21 +167,32 @@ class _Check:
             and image.mask_stamp is not None
             and seen.mask_stamp == image.mask_stamp
         ):
-            return replace(image, mask_sha256=seen.mask_sha256, mask_peak=seen.mask_peak)
+            return replace(
+                image,
+                mask_sha256=seen.mask_sha256,
+                mask_peak=seen.mask_peak,
+                mask_saturations=seen.mask_saturations,
+            )
         try:
             contents = [read_content(self.dataset, mask) for mask in image.masks]
             sha256 = mask_digest(contents)
             seen = self.known.by_content.get(image.key)
-            if seen is not None and seen.mask_sha256 == sha256 and seen.mask_peak is not None:
+            known = seen is not None and seen.mask_sha256 == sha256 and seen.mask_peak is not None
+            if seen is not None and known and stated is None:
                 return replace(image, mask_sha256=sha256, mask_peak=seen.mask_peak)
-            values = join_masks(contents)
+            masks = decode_masks(contents)
         except UnreadableImageError as error:
             return replace(image, mask_reason=f"unreadable mask: {error}")
-        if values.shape != (image.height, image.width):
-            size = f"{values.shape[1]}x{values.shape[0]}"
+        if masks[0].shape != (image.height, image.width):
+            size = f"{masks[0].shape[1]}x{masks[0].shape[0]}"
             reason = f"a mask of another size: {size}, image {image.width}x{image.height}"
             return replace(image, mask_reason=reason)
-        return replace(image, mask_sha256=sha256, mask_peak=float(values.max(initial=0)))
+        return replace(
+            image,
+            mask_sha256=sha256,
+            mask_peak=max(float(mask.max(initial=0)) for mask in masks),
+            mask_saturations=() if stated is None else tuple(map(stated.share, masks)),
+        )
 
 
 def _judge_masks(layout: Layout, files: Sequence[File], images: Sequence[ImageFile]) -> Iterator[ImageFile]:

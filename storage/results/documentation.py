@@ -19,6 +19,8 @@ _TYPES = {  # of Parquet: in words, and in pandas
     "timestamp[us, tz=UTC]": ("time, UTC", "datetime64[us, UTC]"),
     "list<element: int32>": ("list of integers", "object"),
     "list<item: int32>": ("list of integers", "object"),
+    "list<element: double>": ("list of floats", "object"),
+    "list<item: double>": ("list of floats", "object"),
     "list<element: string>": ("list of texts", "object"),
     "list<item: string>": ("list of texts", "object"),
     "map<string, string>": ("dictionary of texts", "object"),

@@ -32,7 +32,9 @@ class Metric:
         averaged: whether a mean over categories says anything.
         compared: whether runs and methods are compared by it; then it has an interval.
         gated: whether a run is held to it where nothing else is said.
-        by_image: whether each anomalous image has a value of it; it is their mean, and `own_reason` a column.
+        by_image: whether each anomalous image has a value of it; it is their mean.
+        saturated: whether of a defect no more has to be found than its dataset states.
+        defect: the kind of defect whose images, with the normal ones, it is of; None: of all.
         shown: whether screens and pages have it.
     """
 
@@ -48,6 +50,8 @@ class Metric:
     compared: bool = False
     gated: bool = False
     by_image: bool = False
+    saturated: bool = False
+    defect: str | None = None
     shown: bool = False
 
     @property
@@ -81,7 +85,7 @@ class Metric:
 
     @property
     def own_reason(self) -> str:
-        """The column that says why it is null where others of its level are not, of a metric by image."""
+        """The column that says why it is null where others of its level are not, of those of `EXCUSED`."""
         return f"{self.name}_reason"
 
     def reason(self, row: Mapping[str, Any]) -> str | None:
@@ -156,6 +160,31 @@ def _pro(name: str, title: str, limit: float, source: str, **more: Any) -> Metri
     )
 
 
+def _spro(kind: str | None = None) -> Metric:
+    """The sPRO of all images, or of the normal ones and those of a kind of anomalies of MVTec LOCO AD."""
+    convention = (
+        "each mask file is a defect, found by the share min(overlap / saturation area, 1), the mean over "
+        "defects; that area is as defects_config.json states, at most the mask's, and scaled with the mask "
+        "to the map's grid; a defect outside the evaluated area does not count; the rate over normal pixels "
+        "of all test images; every threshold counts, interpolated at 0.05; null where a mask's saturation is "
+        "not stated; no interval"
+    )
+    return Metric(
+        "spro_05" if kind is None else f"spro_05_{kind}",
+        "sPRO at 0.05" if kind is None else f"sPRO at 0.05 ({kind})",
+        "spro_05" if kind is None else f"spro_05_{kind}",
+        "pixel",
+        None,
+        "per-region overlap, of which no more counts than a defect's saturation area, integrated to a "
+        "false-positive rate of 0.05, over 0.05"
+        + ("" if kind is None else f"; of normal images and {kind} anomalies alone"),
+        convention if kind is None else "as of all images; the rate over normal pixels of these images",
+        'Bergmann et al., "Beyond Dents and Scratches", IJCV 130, 2022',
+        saturated=True,
+        defect=None if kind is None else f"{kind}_anomalies",
+    )
+
+
 METRICS: tuple[Metric, ...] = (
     *_image(
         "rocauc", "ROCAUC", _ROCAUC, convention=_TIES, source=_HANLEY, compared=True, gated=True, shown=True
@@ -189,6 +218,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     _pro("pro", "PRO", 0.3, "Bergmann et al., IJCV 129, 2021", gated=True),
     _pro("pro_05", "PRO at 0.05", 0.05, "MVTec AD 2, arXiv 2503.21622"),
+    *map(_spro, (None, "logical", "structural")),
     Metric(
         "aupimo",
         "AUPIMO",
@@ -223,6 +253,9 @@ AVERAGED = tuple(metric for metric in METRICS if metric.averaged)
 COMPARED = tuple(metric for metric in METRICS if metric.compared)
 SAMPLED = tuple(metric for metric in METRICS if metric.level == "sample")
 BY_IMAGE = tuple(metric for metric in METRICS if metric.by_image)
+SATURATED = tuple(metric for metric in METRICS if metric.saturated)
+EXCUSED = (*BY_IMAGE, *SATURATED)  # may be null where others of their level are not
+OCCASIONAL = (*SAMPLED, *SATURATED)  # of few datasets: shown where a category has them
 SHOWN: Mapping[str, str] = {metric.name: metric.title for metric in METRICS if metric.shown}
 
 

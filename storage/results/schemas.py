@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, SCORE_RULES
+from storage.results.metrics import BY_IMAGE, COMPARED, EXCUSED, METRICS, SCORE_RULES
 
 INTERRUPTED = "interrupted"  # status of a run that died: it has a record, and no other table
 
@@ -58,6 +58,13 @@ MANIFEST = pa.schema(
         field("mask_stamp", pa.string(), "as stamp, of the masks"),
         field("mask_peak", pa.float64(), "highest value of the masks on the scale of 0 to 255"),
         field("mask_threshold", pa.int64(), "value on that scale above which a pixel is anomalous"),
+        field(
+            "mask_saturations",
+            pa.list_(pa.float64()),
+            "of each mask, the share of its defect that has to be found for all of it to count; null where "
+            "none is stated; empty where the dataset states none",
+            nullable=False,
+        ),
         field("mask_reason", pa.string(), "why an anomalous image has no usable mask"),
         label("status", "ok or set aside", nullable=False),
         field("reason", pa.string(), "why it was set aside"),
@@ -88,7 +95,7 @@ CATEGORIES = pa.schema(
                 pa.string(),
                 f"why {metric.title} is null where other pixel metrics are not",
             )
-            for metric in BY_IMAGE
+            for metric in EXCUSED
         ),
         field("train", pa.int64(), "training images used"),
         field("test_normal", pa.int64(), "normal test images used"),

@@ -16,7 +16,7 @@ from storage.datasets.dataset import Dataset, read_image, read_mask
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile, Manifest
 from storage.errors import StoreError, UnreachableStoreError
-from storage.results.metrics import METRICS, Metric
+from storage.results.metrics import METRICS, OCCASIONAL, Metric
 from storage.results.reader import Results
 from storage.store.store import Store
 from tasks.core.config import Configuration
@@ -80,8 +80,8 @@ class Source:
         }
 
     def _has(self, metric: Metric) -> bool:
-        """Whether the samples of a category are measured by it."""
-        return metric.level == "sample" and any(row[metric.name] is not None for row in self.categories)
+        """Whether it is shown where a category has it, and one does."""
+        return metric in OCCASIONAL and any(row.get(metric.name) is not None for row in self.categories)
 
     @cached_property
     def summaries(self) -> dict[str, dict[str, Row]]:
@@ -101,7 +101,7 @@ class Source:
         """The files of the dataset as the run saw them."""
         rows = self.results.rows("manifest", self.run_id)
         names = ImageFile.__dataclass_fields__
-        entries = tuple(ImageFile(**{name: row[name] for name in names}) for row in rows)
+        entries = tuple(ImageFile(**{name: row[name] for name in names if name in row}) for row in rows)
         return Manifest(self.run["dataset"], entries)
 
     @cached_property

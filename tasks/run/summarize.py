@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from storage.computed.scores import Scores
 from storage.datasets.images import UnreadableImageError
 from storage.datasets.manifest import ImageFile
-from storage.results.metrics import BY_IMAGE, COMPARED, METRICS, Metric
+from storage.results.metrics import BY_IMAGE, COMPARED, EXCUSED, METRICS, Metric
 from storage.store.store import digest
 from tasks.core.methods.interface import Method
 from tasks.core.metrics.bootstrap import pixel_intervals
@@ -23,11 +23,12 @@ from tasks.core.metrics.ranking import image_metrics, measure_pixels
 from tasks.job import Part, Stage
 from tasks.methods.scoring import Scoring
 from tasks.progress import LOGGER, report
-from tasks.run.masks import aligned, true_mask
+from tasks.run.masks import true_defects
 from tasks.run.samples import sample_level
+from tasks.run.saturated import saturated_measures
 from tasks.step import step
 
-_METRICS_VERSION = 3
+_METRICS_VERSION = 4
 _NO_LABEL = "no test image has a label"
 
 Row = dict[str, Any]
@@ -118,11 +119,11 @@ def _pixel_level(
     if not method.has_map:
         usable = sum(image.mask_reason is None for image in test)
         return {"pixel_images": usable, "map_reason": f"{method.label} scores whole images"}, None
-    masks = {}
+    masks, defects = {}, {}
     for image in test:
         if image.mask_reason is None:
             try:
-                masks[image] = aligned(part.job.configuration, true_mask(part.job.dataset, image))
+                masks[image], defects[image] = true_defects(part.job.configuration, part.job.dataset, image)
             except UnreadableImageError as error:
                 LOGGER.warning("%s is left out of the pixel metrics: %s", image.image_id, error)
     counted = {"pixel_images": len(masks)}
@@ -133,10 +134,14 @@ def _pixel_level(
         return counted | {"pixel_reason": reason}, None
     if all(mask.all() for mask in masks.values()):
         return counted | {"pixel_reason": "all pixels are anomalous: ranking needs both kinds"}, None
-    measured = measure_pixels((scores.anomaly_map(image.key), mask) for image, mask in masks.items())
+    saturated, reasons = saturated_measures(masks, defects)
+    measured = measure_pixels(
+        ((scores.anomaly_map(image.key), mask) for image, mask in masks.items()), saturated
+    )
     pixel_metrics = [metric for metric in METRICS if metric.level == "pixel"]
     metrics: Row = {metric.name: measured.metrics.get(metric.measure) for metric in pixel_metrics}
-    metrics |= {metric.own_reason: measured.reasons.get(metric.measure) for metric in BY_IMAGE}
+    reasons |= measured.reasons
+    metrics |= {metric.own_reason: reasons.get(metric.measure) for metric in EXCUSED}
     compared = [
         metric for metric in COMPARED if metric.level == "pixel" and metric.measure in measured.metrics
     ]
@@ -161,9 +166,11 @@ def _by_image(
     return [None if math.isnan(value) else value for value in (found.get(image, math.nan) for image in test)]
 
 
-def _label(image: ImageFile) -> tuple[str, bool, str, str, str]:
-    """What the metrics depend on: content, label, mask, sample."""
-    return image.key, bool(image.anomalous), image.mask_key, image.mask_reason or "", image.sample or ""
+def _label(image: ImageFile) -> tuple[str, bool, str, str, str, str]:
+    """What the metrics depend on: content, label, mask, sample; kind of defect, where metrics are of one."""
+    kind = image.defect if image.mask_saturations else ""
+    reason, sample = image.mask_reason or "", image.sample or ""
+    return image.key, bool(image.anomalous), image.mask_key, reason, sample, kind
 
 
 def _ends(metric: Metric, interval: Interval) -> dict[str, float]:

@@ -12,6 +12,7 @@ from tiny import write_image
 from flows.reprocess import reprocess
 from storage.datasets.manifest import last_manifest
 from storage.datasets.proposal import propose
+from storage.results.metrics import SATURATED
 from storage.results.reader import Results
 from storage.store.store import Store
 
@@ -43,6 +44,8 @@ def test_a_copy_is_evaluated_and_reprocessed_where_an_image_changed(
         assert row["set_aside"] == expected.set_aside
         assert (row["sample_reason"] is None) == bool(expected.samples)
         assert (row["sample_rocauc_embedding"] is not None) == bool(expected.samples)
+        for metric in SATURATED:
+            assert (row[metric.name] is not None) == (kind == "mvtec_loco") == (metric.reason(row) is None)
 
     manifest = last_manifest(Store.open(store), kind)
     assert manifest is not None

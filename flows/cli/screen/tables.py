@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from storage.results.metrics import BY_IMAGE, COMPARED, SAMPLED, SCORE_RULES, SHOWN
+from storage.results.metrics import BY_IMAGE, COMPARED, OCCASIONAL, SCORE_RULES, SHOWN
 from storage.results.robustness import MEASURES
 from storage.results.schemas import THRESHOLD_RULES
 from tasks.core.grid import AXES, K
@@ -38,7 +38,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
     "categories": {
         **_plain("category", "method"),
         **SHOWN,
-        **{metric.name: metric.title for metric in SAMPLED},
+        **{metric.name: metric.title for metric in OCCASIONAL},
         "train": "train",
         "test_normal": "normal",
         "test_anomalous": "anomalous",
@@ -212,7 +212,7 @@ _COLUMNS: Mapping[str, Mapping[str, str]] = {
 _NOTES = frozenset(  # shown where a row has one; reasons, too
     {
         *("cannot be evaluated", "note", "warning", "validation", "unlabelled", "masks"),
-        *(metric.name for metric in SAMPLED),
+        *(metric.name for metric in OCCASIONAL),
         *_OF_RULES,
     }
 )
@@ -269,7 +269,11 @@ def rendered(
     shown = [
         column
         for column in columns
-        if (not _is_note(column) or name not in _COLUMNS or any(row.get(column) for row in rows))
+        if (
+            not _is_note(column)
+            or name not in _COLUMNS
+            or any(map(_is_noted, (row.get(column) for row in rows)))
+        )
         and (column not in _DIFFERING.get(name, ()) or len({row.get(column) for row in rows}) > 1)
     ]
     table = Table(show_footer=footer is not None)
@@ -284,6 +288,11 @@ def rendered(
     for row in rows:
         table.add_row(*(_text(row.get(column), decimals) for column in shown))
     return table
+
+
+def _is_noted(value: Any) -> bool:
+    """Whether a note says anything: a metric of 0 does, a count of 0 does not."""
+    return isinstance(value, float) or bool(value)
 
 
 def _is_note(column: str) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 from storage.datasets.layouts.by_category import WITH_VALIDATION, ByCategory
-from storage.datasets.layouts.file import Split
+from storage.datasets.layouts.file import File, Split
 from storage.datasets.layouts.masks import Mask, deeper
+from storage.datasets.layouts.saturation import CONFIG, read_saturations
 from storage.datasets.tree import Tree
 
 
@@ -21,9 +22,12 @@ class MvtecLoco(ByCategory):
     CATEGORY/test/good|logical_anomalies|structural_anomalies/NAME.png
     CATEGORY/ground_truth/KIND/NAME/NUMBER.png
     CATEGORY/defects_config.json
+
+    Of a mask every value but 0 counts, and says which of the kinds in defects_config.json the defect is of.
     """
 
     kind: Literal["mvtec_loco"] = "mvtec_loco"
+    mask_threshold: int | None = field(default=0, kw_only=True)
     splits: ClassVar[Mapping[str, Split]] = WITH_VALIDATION
     joined: ClassVar[bool] = True
 
@@ -37,6 +41,16 @@ class MvtecLoco(ByCategory):
         """The masks of each image, in a folder of its name."""
         return deeper(tree, f"{category}/ground_truth")
 
+    def _files(self, tree: Tree, category: str) -> Iterator[File]:
+        try:
+            saturations, reason = read_saturations(tree, category), None
+        except ValueError as error:
+            saturations, reason = None, str(error)
+        for file in super()._files(tree, category):
+            yield replace(file, saturations=saturations) if file.masks else file
+        if reason is not None:
+            yield File(category, "ground_truth", f"{category}/{CONFIG}", reason=reason)
+
 
 @dataclass(frozen=True)
 class Autovi(MvtecLoco):
@@ -45,6 +59,7 @@ class Autovi(MvtecLoco):
     CATEGORY/train/good/NAME.png
     CATEGORY/test/good|DEFECT/NAME.png
     CATEGORY/ground_truth/DEFECT/NAME/0000.png
+    CATEGORY/defects_config.json
     """
 
     kind: Literal["autovi"] = "autovi"  # type: ignore[assignment]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tasks.core.metrics.pimo import Tail, aupimo
 from tasks.core.metrics.profile import Profile
 from tasks.core.metrics.regions import region_weights
+from tasks.core.metrics.saturated import Saturated, lowest_needed
 
 PRO_LIMIT = 0.3
 STRICT_PRO_LIMIT = 0.05
@@ -191,12 +192,17 @@ def pixel_ranking(pairs: MapsAndMasks) -> Ranking:
     return _split(pairs).rank()
 
 
-def measure_pixels(pairs: MapsAndMasks) -> PixelMeasures:
-    """The same metrics, what they are of each image, and the profile of the images."""
+def measure_pixels(pairs: MapsAndMasks, saturated: Saturated | None = None) -> PixelMeasures:
+    """The same metrics, what they are of each image, and the profile of the images.
+
+    The measures of `saturated`, which numbers the images as the pairs come, are the sPRO at the strict limit.
+    """
     parts = _split(pairs)
     tail = parts.tail()
     found, reasons, by_image = _against_normal_images(parts, tail)
     profile = Profile.of(parts.negatives, parts.positives, parts.weights, parts.regions, tail)
+    if saturated is not None:
+        found |= _spro(parts, saturated)
     return PixelMeasures(_ranked(parts.rank()) | found, reasons, by_image, profile)
 
 
@@ -252,6 +258,26 @@ def _against_normal_images(
         return {}, {"aupimo": tail.reason} if tail.reason else {}, {}
     values = aupimo(parts.positives, tail)
     return {"aupimo": float(np.nanmean(values))}, {}, {"aupimo": values}
+
+
+def _spro(parts: _Parts, saturated: Saturated) -> dict[str, float]:
+    """Saturated overlap up to the strict limit by measure; the negatives of each image are ascending."""
+    weights = {image: defects.weights(parts.positives[image]) for image, defects in saturated.defects.items()}
+    found = {}
+    for measure, images in saturated.images.items():
+        negatives = [parts.negatives[image] for image in images]
+        positives = np.concatenate([parts.positives[image] for image in images])
+        shares = np.concatenate([weights[image] for image in images])
+        shares /= sum(len(saturated.defects[image].masks) for image in images)
+        lowest = lowest_needed(negatives, positives, STRICT_PRO_LIMIT)
+        alarms = np.concatenate([scores[np.searchsorted(scores, lowest) :] for scores in negatives])
+        if len(alarms):
+            needed = positives >= lowest
+            ranking = Ranking.of(alarms, positives[needed], shares[needed])
+            found[measure] = replace(ranking, negatives=sum(map(len, negatives))).pro(STRICT_PRO_LIMIT)
+        else:
+            found[measure] = float(shares.sum())
+    return found
 
 
 def _join(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -11,7 +11,10 @@ from storage.results.metrics import (
     BY_IMAGE,
     BY_NAME,
     COMPARED,
+    EXCUSED,
     METRICS,
+    OCCASIONAL,
+    SATURATED,
     SCORE_RULES,
     SHOWN,
     default_gate,
@@ -19,7 +22,7 @@ from storage.results.metrics import (
 from storage.results.schemas import CATEGORIES, IMAGES
 from tasks.core.metrics.ranking import IMAGE_MEASURES, PIXEL_MEASURES
 
-OF_PIXELS = {*PIXEL_MEASURES, "aupimo"}
+OF_PIXELS = {*PIXEL_MEASURES, "aupimo", *(metric.measure for metric in SATURATED)}
 
 
 def test_what_computes_a_metric_is_there() -> None:
@@ -57,7 +60,9 @@ def test_a_metric_is_a_column_and_one_that_is_compared_has_an_interval() -> None
     assert default_gate(0.1).keys() <= {metric.name for metric in COMPARED}
     for metric in BY_IMAGE:
         assert metric.name in IMAGES.names
-        assert metric.own_reason in CATEGORIES.names
+    for metric in METRICS:
+        assert (metric.own_reason in CATEGORIES.names) == (metric in EXCUSED) or metric.level != "pixel"
+    assert set(SHOWN).isdisjoint(metric.name for metric in OCCASIONAL)
 
 
 def test_a_metric_says_its_convention_and_its_source_on_the_page() -> None:
@@ -87,6 +92,8 @@ def test_a_metric_says_its_convention_and_its_source_on_the_page() -> None:
         ({"status": "ok", "map_reason": "whole images"}, "sample_rocauc_map", "whole images"),
         ({"status": "ok", "aupimo_reason": "few pixels"}, "aupimo", "few pixels"),
         ({"status": "ok", "aupimo_reason": "few pixels"}, "pro", None),
+        ({"status": "ok", "spro_05_reason": "not stated"}, "spro_05", "not stated"),
+        ({"status": "ok", "spro_05_reason": "not stated"}, "spro_05_logical", None),
     ],
 )
 def test_the_reason_for_a_missing_metric_is_the_one_of_its_kind(
