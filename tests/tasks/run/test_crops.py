@@ -104,7 +104,7 @@ def test_crops_are_taken_once_as_they_were_put_by_threads() -> None:
         taken = list(filter(None, pool.map(crops.take, range(40))))
     for number, (image, (crop, seen)) in enumerate(zip(images, taken, strict=True)):
         np.testing.assert_array_equal(crop, image)
-        assert seen == (number, 0.5)
+        assert seen == (float(number), 0.5)
         assert crops.take(number) is None
 
 
