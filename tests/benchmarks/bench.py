@@ -45,6 +45,7 @@ from tasks.methods.by_name import score, scoring_of
 from tasks.methods.fitted import training_images
 from tasks.methods.index import index
 from tasks.network import network_of
+from tasks.run.crops import CROPS
 from tasks.run.extract import extract
 from tasks.run.ingest import ingest
 from tasks.run.prepare import has_bfloat16, prepare
@@ -245,6 +246,7 @@ def extraction_rows(parts: Sequence[Part], folder: Path) -> list[Row]:
     theirs = measure(lambda: baselines.extract_plainly(job.dataset, few, Path(job.weights_file), folder))
     scaled = Measured(theirs.seconds * len(images) / len(few), theirs.peak_mib, None)
     rows = []
+    CROPS.clear()  # decoding is counted
     for part in parts:
         ours = measure(partial(extract.fn, part))
         case = f"extract {len(images)} images, wide_resnet50_2, {part.job.configuration.precision}"
