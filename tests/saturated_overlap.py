@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 from numpy.typing import NDArray
+from plain_curves import mean_height
 
 Masks = list[list[NDArray[np.bool_]]]
 
@@ -23,10 +22,4 @@ def spro_oracle(maps: NDArray[np.float32], defects: Masks, areas: list[list[floa
             for mask, area in zip(masks, areas[image], strict=True)
         ]
         points.append((float(above[~anomalous].mean()), float(np.mean(shares))))
-    area = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 < limit < x1:
-            x1, y1 = limit, y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
-        if x1 <= limit:
-            area += (x1 - x0) * (y0 + y1) / 2
-    return area / limit
+    return mean_height(points, limit)

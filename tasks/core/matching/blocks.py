@@ -75,8 +75,7 @@ class Frame:
     def __init__(self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"]) -> None:
         """Find means and axes of levels (Hi, Wi, Ci), finest first."""
         self.is_pyramid = len(levels) > 1
-        if not self.is_pyramid:
-            levels = [*levels, torch.zeros(1, 1, 1)]  # a coarse level of nothing
+        levels = self._completed(levels)
         self._means = [level.float().mean(dim=(0, 1)) for level in levels]
         self.shift = sum(float(mean.square().sum()) for mean in self._means)
         self._height, self._width, _ = levels[0].shape
@@ -92,8 +91,7 @@ class Frame:
 
     def searched(self, levels: Sequence[Tensor]) -> Searched:
         """An image of the frame's shapes, of levels (Hi, Wi, Ci) float16 or float32."""
-        if not self.is_pyramid:
-            levels = [*levels, torch.zeros(1, 1, 1)]
+        levels = self._completed(levels)
         blocks, measured = self._blocks(self._centred(levels)), tuple(map(_measured, levels))
         given = {level.data_ptr() for level in levels}
         added = [array for array in measured if array.ctypes.data not in given]
@@ -103,6 +101,10 @@ class Frame:
         """The patches of `Searched.levels` (H * W, C), the levels one after the other."""
         finest, *coarse = (_single(level) for level in levels)
         return np.concatenate([finest.flatten(0, 1).numpy(), self._upsampled(coarse)], axis=1)
+
+    def _completed(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
+        """The levels, with a coarse one of nothing beside one alone."""
+        return levels if self.is_pyramid else [*levels, torch.zeros(1, 1, 1)]
 
     def _upsampled(self, coarse: Sequence[Tensor]) -> NDArray[np.float32]:
         """Coarse levels at the finest grid (H * W, C)."""

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tasks.core.matching.blocks import Frame, principal_axes
+from tasks.core.matching.blocks import LONG_STEP, SHORT_STEP, Frame, principal_axes
 from tasks.core.matching.pyramid import concatenate
 
 SIZES = ((7, 10, 16), (4, 5, 32), (2, 3, 48))
@@ -28,6 +28,7 @@ def images(seed: int, count: int, sizes: tuple[tuple[int, int, int], ...] = SIZE
     fine=st.tuples(st.integers(1, 9), st.integers(1, 9)),
     coarse=st.tuples(st.integers(1, 5), st.integers(1, 5)),
     upsampling=st.sampled_from(["bilinear", "nearest"]),
+    alone=st.booleans(),
     scale=st.sampled_from([0.0, 1.0, 1000.0]),
     seed=st.integers(0, 2**32 - 1),
 )
@@ -35,15 +36,17 @@ def test_no_bound_of_a_block_is_above_a_distance(
     fine: tuple[int, int],
     coarse: tuple[int, int],
     upsampling: Literal["bilinear", "nearest"],
+    alone: bool,
     scale: float,
     seed: int,
 ) -> None:
     """Of products of coordinates after each step, and of the balls around the coarse levels' coordinates."""
     coarse = (min(coarse[0], fine[0]), min(coarse[1], fine[1]))
-    query, image = images(seed, 2, ((*fine, 32), (*coarse, 112)))
+    query, image = images(seed, 2, ((*fine, 32), (*coarse, 112))[: 1 if alone else 2])
     query = [scale * level for level in query]
     frame = Frame(query, upsampling)
     own, other = frame.searched(query).blocks, frame.searched(image).blocks
+    assert own.table.shape[2] - 2 == (SHORT_STEP if alone else LONG_STEP)
     slack = 1e-5 * (own.largest + other.largest)
     across = (fine[1] + 1) // 2
     means = [level.mean(dim=(0, 1)) for level in query]

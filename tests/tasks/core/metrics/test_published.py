@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from adeval.au_pro import calculate_au_pro
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_curves import mean_height
 from scipy import ndimage
 
 from tasks.core.metrics.ranking import PRO_LIMIT, STRICT_PRO_LIMIT, pixel_metrics
@@ -55,13 +54,7 @@ def mvtec_pro(maps: NDArray[np.float32], masks: NDArray[np.bool_], limit: float)
         alarms, overlap = alarms + is_normal, overlap + share
         if place + 1 == len(changes) or changes[place + 1][0] != score:
             points.append((alarms / normal, overlap / regions))
-    area = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 < limit < x1:
-            x1, y1 = limit, y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
-        if x1 <= limit:
-            area += (x1 - x0) * (y0 + y1) / 2
-    return area / limit
+    return mean_height(points, limit)
 
 
 @given(maps_and_masks(ties=True) | maps_and_masks(ties=False))

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from plain_curves import mean_height
 from sklearn.metrics import average_precision_score, precision_recall_curve, roc_auc_score
 
 from tasks.core.metrics.ranking import Ranking, image_metrics, map_score, pixel_metrics
@@ -138,14 +137,7 @@ def pro_oracle(maps: NDArray[np.float32], masks: NDArray[np.bool_], limit: float
         rate = float((above & ~masks).sum() / (~masks).sum())
         shares = [sum(above[image][p] for p in region) / len(region) for image, region in regions]
         points.append((rate, float(np.mean(shares))))
-    area = 0.0
-    for (x0, y0), (x1, y1) in pairwise(points):
-        if x0 >= limit:
-            break
-        if x1 > limit:
-            x1, y1 = limit, y0 + (y1 - y0) * (limit - x0) / (x1 - x0)
-        area += (x1 - x0) * (y0 + y1) / 2
-    return area / limit
+    return mean_height(points, limit)
 
 
 @given(maps_and_masks(), st.sampled_from([0.05, 0.3, 0.5, 1.0]))
