@@ -45,16 +45,18 @@ class Part(NamedTuple):
 
     def prepared(self, pyramid: Pyramid, device: str) -> list[Tensor]:
         """The levels that are searched, of a pyramid as it is stored: as they are, or in float32."""
-        levels = [torch.from_numpy(np.asarray(pyramid[number])).to(device) for number in self.levels]
+        levels = [_tensor(pyramid[number], device) for number in self.levels]
         if self.preparation == UNCHANGED:
             return levels
         return self.preparation.apply([level.float() for level in levels], self.upsampling)
 
     def offered(self, pyramid: Pyramid, device: str) -> list[Tensor]:
         """The same for a search that knows no frame, which may read one level as it is stored."""
-        (first, *others) = levels = self.prepared(pyramid, device)
-        as_stored = self.window and not others and first.dtype == torch.float16
-        return levels if as_stored else [level.float() for level in levels]
+        if self.window and len(self.levels) == 1 and self.preparation.average == 1:
+            level = _tensor(pyramid[self.levels[0]], device)
+            if level.dtype == torch.float16:
+                return [level]
+        return [level.float() for level in self.prepared(pyramid, device)]
 
     def searched(self, pyramid: Pyramid, frame: Frame) -> Searched:
         """The same in a frame, made once of a pyramid that is kept."""
@@ -62,24 +64,6 @@ class Part(NamedTuple):
         if frame not in made:
             made[frame] = frame.searched(self.prepared(pyramid, "cpu"))
         return made[frame]
-
-    def is_pruned(self, query: Sequence[Tensor]) -> bool:
-        """Whether images are searched in a frame: where that is fastest, and exact as all; on a CPU."""
-        shapes = [level.shape for level in query]
-        if self.window or query[0].device.type != "cpu":
-            return False
-        return is_worth_pruning(shapes) and not (self.upsampling == "nearest" and is_nested(shapes))
-
-    def search(self, query: Sequence[Tensor], kappa: int) -> _Search:
-        """What finds the nearest patches of a query without a frame."""
-        levels = [level.float() for level in query]
-        if self.window:
-            unit = self.preparation.unit_levels or self.preparation.unit_patches
-            return WindowedSearch(levels, self.upsampling, kappa, self.window, unit=unit)
-        is_compiled = levels[0].device.type == "cpu" and self.upsampling == "nearest"
-        if is_compiled and is_nested([level.shape for level in levels]):
-            return NestedSearch(levels, kappa)
-        return DenseSearch(levels, self.upsampling, kappa)
 
 
 Frames = MutableMapping[Part, Frame]
@@ -208,11 +192,23 @@ def match_each(
 def _search(part: Part, query: Pyramid, kappa: int, device: str, frames: Frames) -> PrunedSearch | _Search:
     """The fastest exact search for the vectors of a part; the compiled ones need a CPU."""
     levels = part.prepared(query, device)
-    if not part.is_pruned(levels):
-        return part.search(levels, kappa)
-    if part not in frames:
-        frames[part] = Frame(levels, part.upsampling)
-    return PrunedSearch(frames[part].searched(levels), frames[part], kappa)
+    single = [level.float() for level in levels]
+    if part.window:
+        unit = part.preparation.unit_levels or part.preparation.unit_patches
+        return WindowedSearch(single, part.upsampling, kappa, part.window, unit=unit)
+    shapes = [level.shape for level in levels]
+    if levels[0].device.type == "cpu":
+        if part.upsampling == "nearest" and is_nested(shapes):
+            return NestedSearch(single, kappa)
+        if is_worth_pruning(shapes):
+            if part not in frames:
+                frames[part] = Frame(levels, part.upsampling)
+            return PrunedSearch(frames[part].searched(levels), frames[part], kappa)
+    return DenseSearch(single, part.upsampling, kappa)
+
+
+def _tensor(level: NDArray[Any], device: str) -> Tensor:
+    return torch.from_numpy(np.asarray(level)).to(device)
 
 
 def patch_scores(

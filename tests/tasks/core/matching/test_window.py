@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from tasks.core.matching.matching import Matching, match_each
 from tasks.core.matching.preparation import Preparation
-from tasks.core.matching.window import fewest_candidates
+from tasks.core.matching.window import WindowedSearch, fewest_candidates
 
 
 @settings(max_examples=30)
@@ -41,7 +44,17 @@ def test_any_window_on_any_grid_agrees_with_plain_loops(
 
 
 @pytest.mark.parametrize("unit", [False, True])
-def test_a_level_in_half_precision_is_read_as_it_is_stored(unit: bool) -> None:
+def test_a_level_in_half_precision_is_read_as_it_is_stored(
+    unit: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offered: list[torch.dtype] = []
+    offer = WindowedSearch.offer
+
+    def seen(search: WindowedSearch, levels: Sequence[Tensor]) -> None:
+        offered.append(levels[0].dtype)
+        offer(search, levels)
+
+    monkeypatch.setattr(WindowedSearch, "offer", seen)
     rng = np.random.default_rng(1)
     query, *gallery = [rng.normal(size=(16, 9, 40)).astype(np.float16) for _ in range(3)]
     for level in gallery:
@@ -53,6 +66,7 @@ def test_a_level_in_half_precision_is_read_as_it_is_stored(unit: bool) -> None:
         for kind in (np.float16, np.float32)
     )
     np.testing.assert_allclose(halves, singles, rtol=1e-5)
+    assert offered == [torch.float16] * 2 + [torch.float32] * 2
 
 
 @pytest.mark.parametrize("upsampling", ["bilinear", "nearest"])
