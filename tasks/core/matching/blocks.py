@@ -1,7 +1,7 @@
 """Images as blocks of 2 x 2 fine positions, in the leading coordinates of a concatenated pyramid.
 
 An orthogonal rotation keeps products. With h the first coordinates of a vector, along the principal axes of
-the image that a frame is made of, and s the norm of the rest,
+the images that a frame is made of, and s the norm of the rest,
 
     p·g <= h(p)·h(g) + s(p) s(g)
 
@@ -10,7 +10,7 @@ The coordinates of an upsampled level are the upsampled coordinates of its cells
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numba
@@ -24,13 +24,20 @@ from tasks.core.matching.kernels import FARTHEST, ROUNDING
 from tasks.core.matching.lanes import LANES, SIDE, add_blend
 
 SHORT_STEP, LONG_STEP = 8, 16  # coordinates after which a bound is looked at: of one level, of several
-_COORDINATES = 96  # of vectors of up to _MANY channels
-_MANY, _MORE = 512, 128  # of others
-_NARROW = 32  # axes of the finest level that theirs are made of
 _CENTRE = 32  # coordinates of a block's centre
-_SAMPLES = 256  # positions that tell the axes
 _NOWHERE = 3e38  # beyond all that FARTHEST is compared with
 _ONE = np.float32(1)
+
+
+class _Effort(NamedTuple):
+    """How many patches tell the axes, how many there are, and how many of the finest level they mix."""
+
+    patches: int
+    axes: int
+    narrow: int
+
+
+_FOR_ONE, _FOR_MANY = _Effort(256, 96, 32), _Effort(768, 256, 64)  # queries
 
 
 class Blocks(NamedTuple):
@@ -67,27 +74,43 @@ class Searched(NamedTuple):
 
 
 class Frame:
-    """Grids, means and axes of one image, in which images of its shapes become blocks.
+    """Grids, means and axes of images, in which images of their shapes become blocks.
 
-    The bounds hold in any frame; in one of an image that is like them they are tight.
+    The bounds hold in any frame; in one of images that are like them they are tight. That of a query alone
+    is made for it; that of several images has more axes, which find what other queries have in common.
     """
 
-    def __init__(self, levels: Sequence[Tensor], upsampling: Literal["bilinear", "nearest"]) -> None:
-        """Find means and axes of levels (Hi, Wi, Ci), finest first."""
-        self.is_pyramid = len(levels) > 1
-        levels = self._completed(levels)
-        self._means = [level.float().mean(dim=(0, 1)) for level in levels]
+    def __init__(
+        self, images: Sequence[Sequence[Tensor]], upsampling: Literal["bilinear", "nearest"]
+    ) -> None:
+        """Find means and axes of images of levels (Hi, Wi, Ci), finest first."""
+        self.is_pyramid = len(images[0]) > 1
+        images = [self._completed(levels) for levels in images]
+        levels = images[0]
+        means = [[level.float().mean(dim=(0, 1)) for level in same] for same in zip(*images, strict=True)]
+        self._means = [torch.stack(of_level).mean(dim=0) for of_level in means]
         self.shift = sum(float(mean.square().sum()) for mean in self._means)
         self._height, self._width, _ = levels[0].shape
         self.grid = grid_of([level.shape for level in levels[1:]], self._height, self._width, upsampling)
-        finest, *coarse = self._centred(levels)
         self._step = LONG_STEP if self.is_pyramid else SHORT_STEP
-        fine = finest.flatten(0, 1)
-        self._narrow = principal_axes(fine, min(_NARROW, fine.shape[1]))
-        vectors = torch.cat([fine @ self._narrow, torch.from_numpy(self._upsampled(coarse))], dim=1)
-        channels = vectors.shape[1]
-        axes = principal_axes(vectors, min(channels, _COORDINATES if channels <= _MANY else _MORE))
-        self._axes = torch.split(axes, [self._narrow.shape[1], *(level.shape[2] for level in coarse)])
+        effort = _FOR_MANY if len(images) > 1 else _FOR_ONE
+        samples = self._samples(images, effort.patches)
+        fine, coarse = (torch.cat(vectors) for vectors in zip(*samples, strict=True))
+        self._narrow = principal_axes(fine, min(effort.narrow, fine.shape[1]))
+        vectors = torch.cat([fine @ self._narrow, coarse], dim=1)
+        most = vectors.shape[1] * 3 // 4 // LANES * LANES  # the last ones tell little
+        axes = principal_axes(vectors, min(effort.axes, most))
+        sizes = [-(-level.shape[2] // LANES) * LANES for level in levels[1:]]
+        self._axes = torch.split(axes, [self._narrow.shape[1], *sizes])
+
+    def _samples(self, images: Sequence[Sequence[Tensor]], patches: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each image its part of so many patches: their vectors in the finest level, and in the others."""
+        positions = self._height * self._width
+        stride = max(1, positions * len(images) // patches)
+        for number, levels in enumerate(images):
+            places = np.arange(number * stride // len(images), positions, stride)
+            finest, *coarse = self._centred(levels)
+            yield finest.flatten(0, 1)[places], torch.from_numpy(self._upsampled(coarse, places))
 
     def searched(self, levels: Sequence[Tensor]) -> Searched:
         """An image of the frame's shapes, of levels (Hi, Wi, Ci) float16 or float32."""
@@ -100,19 +123,20 @@ class Frame:
     def vectors(self, levels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """The patches of `Searched.levels` (H * W, C), the levels one after the other."""
         finest, *coarse = (_single(level) for level in levels)
-        return np.concatenate([finest.flatten(0, 1).numpy(), self._upsampled(coarse)], axis=1)
+        every = np.arange(self._height * self._width)
+        return np.concatenate([finest.flatten(0, 1).numpy(), self._upsampled(coarse, every)], axis=1)
 
     def _completed(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
         """The levels, with a coarse one of nothing beside one alone."""
         return levels if self.is_pyramid else [*levels, torch.zeros(1, 1, 1)]
 
-    def _upsampled(self, coarse: Sequence[Tensor]) -> NDArray[np.float32]:
-        """Coarse levels at the finest grid (H * W, C)."""
+    def _upsampled(self, coarse: Sequence[Tensor], places: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Coarse levels at N places of the finest grid (N, C)."""
         channels = sum(level.shape[2] for level in coarse)
-        out = np.zeros((self._height * self._width, channels), np.float32)
+        out = np.zeros((len(places), channels), np.float32)
         first = 0
         for depth, level in enumerate(coarse):
-            _upsample(out, first, level.numpy(), depth, self.grid)
+            _upsample(out, first, level.numpy(), depth, self.grid, places)
             first += level.shape[2]
         return out
 
@@ -179,8 +203,8 @@ def _single(level: NDArray[Any]) -> Tensor:
 
 
 def principal_axes(vectors: Tensor, count: int) -> Tensor:
-    """About the first `count` principal axes (C, count) of vectors (N, C): orthonormal, of a sample."""
-    samples = vectors[:: max(1, len(vectors) // _SAMPLES)].double()
+    """The first `count` principal axes (C, count) of vectors (N, C), orthonormal."""
+    samples = vectors.double()
     if vectors.shape[1] <= len(samples):
         axes = torch.linalg.eigh(samples.T @ samples).eigenvectors.flip(1)[:, :count]
     else:
@@ -192,16 +216,15 @@ def principal_axes(vectors: Tensor, count: int) -> Tensor:
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)
-def _upsample(out: Any, first: int, level: Any, depth: int, grid: Any) -> None:
-    """Add an upsampled level (h, w, c) to the columns of `out` (H * W, C) from `first` on."""
-    height, width = grid.row_shares.shape[1], grid.column_shares.shape[1]
+def _upsample(out: Any, first: int, level: Any, depth: int, grid: Any, places: Any) -> None:
+    """Add an upsampled level (h, w, c) at N places to the columns of `out` (N, C) from `first` on."""
+    width = grid.column_shares.shape[1]
     across, channels = level.shape[1], level.shape[2]
-    for i in numba.prange(height):
-        for j in range(width):
-            a, b, c, d = cells(grid, depth, i, j, across)
-            places = (a * channels, b * channels, c * channels, d * channels)
-            place = (i * width + j) * out.shape[1] + first
-            add_blend(out, place, level, places, shares(grid, depth, i, j), channels)
+    for number in numba.prange(len(places)):
+        i, j = places[number] // width, places[number] % width
+        a, b, c, d = cells(grid, depth, i, j, across)
+        four = (a * channels, b * channels, c * channels, d * channels)
+        add_blend(out, number * out.shape[1] + first, level, four, shares(grid, depth, i, j), channels)
 
 
 @numba.njit(parallel=True, fastmath=True, cache=True)

@@ -13,7 +13,8 @@ from typing import Any
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
+from numba.core import cgutils, config
+from numba.core.codegen import get_host_cpu_features
 from numba.extending import intrinsic
 
 SIDE = 4  # patches in a block of a query or of a gallery
@@ -22,11 +23,16 @@ LANES = SIDE * SIDE  # pairs of theirs, the gallery's patch changing first
 _FLOAT, _HALF, _INDEX, _PLACE = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _QUAD, _WIDE = ir.VectorType(_FLOAT, SIDE), ir.VectorType(_FLOAT, LANES)
 _HALVES, _INDICES = ir.VectorType(_HALF, LANES), ir.VectorType(_INDEX, LANES)
+_FLOAT16 = ir.VectorType(ir.HalfType(), LANES)
 _FIRST = ir.Constant(_INDICES, [0] * LANES)
 _COUNTED = ir.Constant(_INDICES, list(range(LANES)))
 _REPEATED = ir.Constant(_INDICES, [lane % SIDE for lane in range(LANES)])
 _ZERO = ir.Constant(_WIDE, [0.0] * LANES)
 _APART = ir.Constant(_WIDE, [2.0**112] * LANES)  # what the exponents of a half and a single are apart
+
+_CHOSEN = config.CPU_FEATURES  # type: ignore[attr-defined]  # by who runs this
+_FEATURES = get_host_cpu_features() if _CHOSEN is None else _CHOSEN  # type: ignore[no-untyped-call]
+_KNOWS_HALVES = {"+avx", "+f16c"} <= set(_FEATURES.split(","))
 
 
 class _Code:
@@ -56,18 +62,24 @@ class _Code:
         return self.builder.load(self._address(number, place, kind), align=4)
 
     def values(self, number: int, place: Any) -> Any:
-        """Sixteen of a level: a half has its sign, exponent and fraction moved to their places, exactly."""
+        """Sixteen of a level."""
         if self._kinds[number].dtype != types.uint16:
             return self.load(number, place)
-        builder = self.builder
-        bits = builder.zext(self.load(number, place, _HALVES), _INDICES)
+        halves = self.load(number, place, _HALVES)
+        if _KNOWS_HALVES:
+            return self.builder.fpext(self.builder.bitcast(halves, _FLOAT16), _WIDE)
+        return self._widened(halves)
+
+    def _widened(self, halves: Any) -> Any:
+        """Sign, exponent and fraction moved to their places, exactly, for processors that know no half."""
+        bits = self.builder.zext(halves, _INDICES)
 
         def moved(part: int, by: int) -> Any:
-            kept = builder.and_(bits, ir.Constant(_INDICES, [part] * LANES))
-            return builder.shl(kept, ir.Constant(_INDICES, [by] * LANES))
+            kept = self.builder.and_(bits, ir.Constant(_INDICES, [part] * LANES))
+            return self.builder.shl(kept, ir.Constant(_INDICES, [by] * LANES))
 
-        wide = builder.bitcast(builder.or_(moved(0x8000, 16), moved(0x7FFF, 13)), _WIDE)
-        return builder.fmul(wide, _APART)
+        wide = self.builder.bitcast(self.builder.or_(moved(0x8000, 16), moved(0x7FFF, 13)), _WIDE)
+        return self.builder.fmul(wide, _APART)
 
     def store(self, value: Any, number: int, place: Any) -> None:
         self.builder.store(value, self._address(number, place, value.type), align=4)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, MutableMapping, Sequence
+from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -22,6 +23,7 @@ from tasks.core.matching.pyramid import concatenate
 from tasks.core.matching.window import WindowedSearch, fewest_candidates
 
 _QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
+_FIRST = 8  # images of a gallery, of which a frame is made besides the query
 _PAIRS = 16384  # whose differences are held at once
 
 Pyramid = Sequence[NDArray[Any]]
@@ -142,9 +144,9 @@ def match_each(
     gallery of k: they are copied then, and the search goes on.
 
     `frames` are those that earlier queries of the same shapes made, and are added to: what was made in them
-    of a `KeptPyramid` is not made again.
+    of a `KeptPyramid` is not made again. They are made of a query and the first images of its gallery, which
+    are in memory together then; without `frames`, of the query.
     """
-    frames = {} if frames is None else frames
     shapes = [np.shape(level) for level in query]
     kappas: dict[Part, int] = {}
     counts: dict[Part, set[int]] = {}
@@ -160,14 +162,15 @@ def match_each(
         for part in matching.parts:
             kappas[part] = max(matching.kappa, kappas.get(part, 0))
             counts.setdefault(part, set()).add(matching.images)
-    searches = {part: _search(part, query, kappa, device, frames) for part, kappa in kappas.items()}
+    images = _of_shapes(gallery, shapes)
+    first = list(islice(images, 1 if frames is None else _FIRST))
+    if not first:
+        raise ValueError("the gallery is empty")
+    framed = [query] if frames is None else [query, *first]
+    frames = {} if frames is None else frames
+    searches = {part: _search(part, framed, kappa, device, frames) for part, kappa in kappas.items()}
     found: dict[tuple[Part, int], NDArray[np.float32]] = {}
-    offered = 0
-    for offered, pyramid in enumerate(gallery, start=1):
-        if [np.shape(level) for level in pyramid] != shapes:
-            raise ValueError(
-                f"image {offered} of the gallery has levels of other shapes than the query's {shapes}"
-            )
+    for offered, pyramid in enumerate(chain(first, images), start=1):
         for part, search in searches.items():
             if offered <= max(counts[part]):
                 if isinstance(search, PrunedSearch):
@@ -176,8 +179,6 @@ def match_each(
                     search.offer(part.offered(pyramid, device))
             if offered in counts[part]:
                 found[part, offered] = search.squared().copy()
-    if not offered:
-        raise ValueError("the gallery is empty")
     return [
         [
             np.ascontiguousarray(
@@ -189,9 +190,24 @@ def match_each(
     ]
 
 
-def _search(part: Part, query: Pyramid, kappa: int, device: str, frames: Frames) -> PrunedSearch | _Search:
-    """The fastest exact search for the vectors of a part; the compiled ones need a CPU."""
-    levels = part.prepared(query, device)
+def _of_shapes(gallery: Iterable[Pyramid], shapes: Sequence[tuple[int, ...]]) -> Iterator[Pyramid]:
+    """The images of a gallery, which have levels of these shapes."""
+    for number, pyramid in enumerate(gallery, start=1):
+        if [np.shape(level) for level in pyramid] != shapes:
+            raise ValueError(
+                f"image {number} of the gallery has levels of other shapes than the query's {shapes}"
+            )
+        yield pyramid
+
+
+def _search(
+    part: Part, images: Sequence[Pyramid], kappa: int, device: str, frames: Frames
+) -> PrunedSearch | _Search:
+    """The fastest exact search for the vectors of a part in the first image; the compiled ones need a CPU.
+
+    A frame is of all the images.
+    """
+    levels = part.prepared(images[0], device)
     single = [level.float() for level in levels]
     if part.window:
         unit = part.preparation.unit_levels or part.preparation.unit_patches
@@ -202,7 +218,7 @@ def _search(part: Part, query: Pyramid, kappa: int, device: str, frames: Frames)
             return NestedSearch(single, kappa)
         if is_worth_pruning(shapes):
             if part not in frames:
-                frames[part] = Frame(levels, part.upsampling)
+                frames[part] = Frame([part.prepared(image, device) for image in images], part.upsampling)
             return PrunedSearch(frames[part].searched(levels), frames[part], kappa)
     return DenseSearch(single, part.upsampling, kappa)
 

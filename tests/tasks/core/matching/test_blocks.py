@@ -44,7 +44,7 @@ def test_no_bound_of_a_block_is_above_a_distance(
     coarse = (min(coarse[0], fine[0]), min(coarse[1], fine[1]))
     query, image = images(seed, 2, ((*fine, 32), (*coarse, 112))[: 1 if alone else 2])
     query = [scale * level for level in query]
-    frame = Frame(query, upsampling)
+    frame = Frame([query], upsampling)
     own, other = frame.searched(query).blocks, frame.searched(image).blocks
     assert own.table.shape[2] - 2 == (SHORT_STEP if alone else LONG_STEP)
     slack = 1e-5 * (own.largest + other.largest)
@@ -73,8 +73,8 @@ def test_no_bound_of_a_block_is_above_a_distance(
 
 def test_patches_and_blocks_outside_the_grid_are_far_from_all() -> None:
     query, image = images(0, 2)
-    found = Frame(query, "bilinear").searched(image).blocks
-    assert found.table.shape == (96 // 16, 4 * 5, 18, 4)
+    found = Frame([query], "bilinear").searched(image).blocks
+    assert found.table.shape == (64 // 16, 4 * 5, 18, 4)
     assert (found.table[0, 15:, 0, 2:] == np.float32(-1e38)).all()
     assert (found.table[0, :15, 0] > -1e6).all()
     assert (found.centres[20:, -1] > 2e38).all()
@@ -87,7 +87,7 @@ def test_an_image_is_searched_as_it_is_stored_where_its_channels_allow(kind: typ
         torch.from_numpy(np.random.default_rng(0).normal(size=size).astype(kind))
         for size in ((7, 10, 16), (4, 5, 33))
     ]
-    found = Frame(levels, "bilinear").searched(levels)
+    found = Frame([levels], "bilinear").searched(levels)
     first, second = (level.view(kind) for level in found.levels)
     assert np.shares_memory(first, levels[0].numpy())
     np.testing.assert_array_equal(second[:, :, :33], levels[1].numpy())

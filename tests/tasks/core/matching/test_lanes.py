@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from typing import Any
 
 import numba
@@ -110,3 +113,21 @@ def test_every_finite_half_is_read_exactly() -> None:
     out = np.zeros(len(halves), np.float32)
     blend(out, 0, halves, (0, 0, 0, 0), tuple(map(np.float32, (1, 0, 0, 0))), len(halves))
     np.testing.assert_array_equal(out, halves.view(np.float16).astype(np.float32))
+
+
+def test_processors_that_know_no_half_read_them_too() -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "every_finite_half",
+        __file__,
+    ]
+    done = subprocess.run(
+        command, env={**os.environ, "NUMBA_CPU_NAME": "generic"}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stdout.decode()

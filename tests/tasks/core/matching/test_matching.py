@@ -290,9 +290,9 @@ def test_matchings_share_what_they_search(monkeypatch: pytest.MonkeyPatch) -> No
     rng = np.random.default_rng(10)
     search, made, offers = matching._search, [], []
 
-    def counted(part: matching.Part, query: Pyramid, kappa: int, *others: Any) -> object:
-        found = search(part, query, kappa, *others)
-        offer, channels = found.offer, sum(query[level].shape[2] for level in part.levels)
+    def counted(part: matching.Part, images: Sequence[Pyramid], kappa: int, *others: Any) -> object:
+        found = search(part, images, kappa, *others)
+        offer, channels = found.offer, sum(images[0][level].shape[2] for level in part.levels)
         made.append((channels, part.upsampling, kappa))
 
         def counted_offer(image: Any) -> None:

@@ -26,7 +26,7 @@ def searched(
     frame: Frame | None = None,
 ) -> NDArray[np.float32]:
     """What the search finds, in the query's own frame if in no other."""
-    frame = frame or Frame(query, upsampling)
+    frame = frame or Frame([query], upsampling)
     search = PrunedSearch(frame.searched(query), frame, kappa)
     for image in gallery:
         search.offer(frame.searched(image))
@@ -130,7 +130,7 @@ def test_pyramids_agree_with_all_differences(
     rounded = np.finfo(np.float32).eps * largest * np.sqrt(vectors[0].shape[2])
     wrong = np.abs(np.sqrt(found) - np.sqrt(expected))
     assert (wrong <= rounded + 1e-4 * np.sqrt(expected) + 1e-9).all()
-    in_another = searched(query, gallery, kappa, upsampling, Frame(gallery[0], upsampling))
+    in_another = searched(query, gallery, kappa, upsampling, Frame([gallery[0], query], upsampling))
     np.testing.assert_array_equal(found, in_another)
 
 
