@@ -75,7 +75,7 @@ class Segments:
         for name, values in arrays.items():
             if len(values) != rows.num_rows:
                 raise ValueError(f"array {name} has {len(values)} rows for {rows.num_rows} records")
-            if not np.isfinite(values).all():
+            if not _is_finite(values):
                 raise ValueError(
                     f"{name} has values that are not finite, or that {values.dtype} cannot hold: "
                     "use --dtype float32, or weights that fit the backbone"
@@ -91,6 +91,7 @@ class Segments:
                 chunk_key_encoding={"name": "default", "separator": "."},  # one file, and no folder an axis
                 dtype=values.dtype,
                 fill_value=np.nan,
+                config={"write_empty_chunks": True},  # none is, so that none is looked through
                 compressors=[ZstdCodec(level=1), Crc32cCodec()],
             )
             array[:] = values
@@ -239,6 +240,13 @@ def descriptions(store: Store, groups: Sequence[Location]) -> list[dict[str, Any
 
 def _described(content: bytes | None) -> dict[str, Any]:
     return {} if content is None else dict(json.loads(content))
+
+
+def _is_finite(values: NDArray[Any]) -> bool:
+    """Whether all values are; a half is not where its exponent has every bit, which is told sooner."""
+    if values.dtype == np.float16:
+        return bool(((values.view(np.uint16) & 0x7C00) != 0x7C00).all())
+    return bool(np.isfinite(values).all())
 
 
 def _open_array(path: Location, digest: str) -> zarr.Array[Any]:

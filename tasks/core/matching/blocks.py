@@ -110,7 +110,9 @@ class Frame:
         for number, levels in enumerate(images):
             places = np.arange(number * stride // len(images), positions, stride)
             finest, *coarse = self._centred(levels)
-            yield finest.flatten(0, 1)[places], torch.from_numpy(self._upsampled(coarse, places))
+            upsampled = torch.zeros(len(places), sum(level.shape[2] for level in coarse))
+            self._upsample(upsampled.numpy(), 0, coarse, places)
+            yield finest.flatten(0, 1)[places], upsampled
 
     def searched(self, levels: Sequence[Tensor]) -> Searched:
         """An image of the frame's shapes, of levels (Hi, Wi, Ci) float16 or float32."""
@@ -122,23 +124,25 @@ class Frame:
 
     def vectors(self, levels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """The patches of `Searched.levels` (H * W, C), the levels one after the other."""
-        finest, *coarse = (_single(level) for level in levels)
-        every = np.arange(self._height * self._width)
-        return np.concatenate([finest.flatten(0, 1).numpy(), self._upsampled(coarse, every)], axis=1)
+        finest, *coarse = map(_single, levels)
+        fine = finest.shape[2]
+        channels = fine + sum(level.shape[2] for level in coarse)
+        out = torch.zeros(self._height * self._width, channels)
+        out[:, :fine] = finest.flatten(0, 1)
+        self._upsample(out.numpy(), fine, coarse, np.arange(len(out)))
+        return out.numpy()
 
     def _completed(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
         """The levels, with a coarse one of nothing beside one alone."""
         return levels if self.is_pyramid else [*levels, torch.zeros(1, 1, 1)]
 
-    def _upsampled(self, coarse: Sequence[Tensor], places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Coarse levels at N places of the finest grid (N, C)."""
-        channels = sum(level.shape[2] for level in coarse)
-        out = np.zeros((len(places), channels), np.float32)
-        first = 0
+    def _upsample(
+        self, out: NDArray[np.float32], first: int, coarse: Sequence[Tensor], places: NDArray[np.int64]
+    ) -> None:
+        """Add coarse levels at N places of the finest grid to the columns of `out` (N, C) from `first` on."""
         for depth, level in enumerate(coarse):
             _upsample(out, first, level.numpy(), depth, self.grid, places)
             first += level.shape[2]
-        return out
 
     def _centred(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """The levels less the frame's means, channels filled up with 0: distances stay, rounding shrinks."""

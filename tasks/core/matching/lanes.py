@@ -8,6 +8,7 @@ float16 as uint16; a place counts an array's single values.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from inspect import Parameter, Signature
 from typing import Any
 
@@ -19,6 +20,7 @@ from numba.extending import intrinsic
 
 SIDE = 4  # patches in a block of a query or of a gallery
 LANES = SIDE * SIDE  # pairs of theirs, the gallery's patch changing first
+_CHAINS = 4  # sums that do not wait for each other
 
 _FLOAT, _HALF, _INDEX, _PLACE = ir.FloatType(), ir.IntType(16), ir.IntType(32), ir.IntType(64)
 _QUAD, _WIDE = ir.VectorType(_FLOAT, SIDE), ir.VectorType(_FLOAT, LANES)
@@ -27,6 +29,7 @@ _FLOAT16 = ir.VectorType(ir.HalfType(), LANES)
 _FIRST = ir.Constant(_INDICES, [0] * LANES)
 _COUNTED = ir.Constant(_INDICES, list(range(LANES)))
 _REPEATED = ir.Constant(_INDICES, [lane % SIDE for lane in range(LANES)])
+_STRETCHED = ir.Constant(_INDICES, [lane // SIDE for lane in range(LANES)])
 _ZERO = ir.Constant(_WIDE, [0.0] * LANES)
 _APART = ir.Constant(_WIDE, [2.0**112] * LANES)  # what the exponents of a half and a single are apart
 
@@ -80,6 +83,12 @@ class _Code:
 
         wide = self.builder.bitcast(self.builder.or_(moved(0x8000, 16), moved(0x7FFF, 13)), _WIDE)
         return self.builder.fmul(wide, _APART)
+
+    def quad(self, number: int, place: Any, lanes: Any) -> Any:
+        """Four values, in sixteen lanes."""
+        return self.builder.shuffle_vector(
+            self.load(number, place, _QUAD), ir.Constant(_QUAD, ir.Undefined), lanes
+        )
 
     def store(self, value: Any, number: int, place: Any) -> None:
         self.builder.store(value, self._address(number, place, value.type), align=4)
@@ -145,8 +154,8 @@ def sieve(rows: int, *, fresh: bool) -> Any:
 
     `sift(chosen, masks, sums, count, query, first, gallery, start, floors)` goes through the first `count`
     of the gallery's blocks `chosen` (N,) int32. To their `sums` (N, 16), or to 0 if fresh, it adds the
-    products of the rows of a query's blocks (S, B, R, 16) from `first` on with those of the gallery's
-    (S, B, R, 4) from `start` on. It keeps, in place, the blocks with a pair whose sum plus the product of the
+    products of the rows of a query's blocks (S, B, R, 4) from `first` on with those of the gallery's of the
+    same shape from `start` on. It keeps, in place, the blocks with a pair whose sum plus the product of the
     row after those is above its floor (16,), and returns how many; `masks` (N,) int32 have a bit for each
     such pair.
     """
@@ -155,7 +164,7 @@ def sieve(rows: int, *, fresh: bool) -> Any:
         builder = code.builder
         count, first, start = (code.arguments[number] for number in (3, 5, 7))
         block = code.times(builder.extract_value(code.array(6).shape, 2), SIDE)
-        left = [code.load(4, code.plus(first, row * LANES)) for row in range(rows + 1)]
+        left = [code.quad(4, code.plus(first, row * SIDE), _STRETCHED) for row in range(rows + 1)]
         floor = code.load(8, _PLACE(0))
         kept = code.variable(_PLACE(0))
         with code.loop(_PLACE(0), count, 1) as (place, _):
@@ -163,9 +172,7 @@ def sieve(rows: int, *, fresh: bool) -> Any:
             other = code.plus(builder.mul(builder.zext(number, _PLACE), block), start)
 
             def product(row: int, total: Any) -> Any:
-                quad = code.load(6, code.plus(other, row * SIDE), _QUAD)
-                wide = builder.shuffle_vector(quad, ir.Constant(_QUAD, ir.Undefined), _REPEATED)
-                return code.fused(left[row], wide, total)
+                return code.fused(left[row], code.quad(6, code.plus(other, row * SIDE), _REPEATED), total)
 
             totals = [_ZERO if fresh else code.load(2, code.times(place, LANES)), _ZERO]
             for row in range(rows):
@@ -220,12 +227,21 @@ def _add_blend(code: _Code) -> None:
 def _apart(code: _Code) -> Any:
     """`apart(a, place, b, at, length)`: the squared difference of `length` values, a multiple of 16."""
     builder = code.builder
-    total = code.variable(_ZERO)
-    with code.loop(_PLACE(0), code.arguments[4]) as (x, _):
+    totals = [code.variable(_ZERO) for _ in range(_CHAINS)]
+
+    def add(x: Any, total: Any) -> None:
         a, b = (code.values(number, code.plus(code.arguments[number + 1], x)) for number in (0, 2))
         away = builder.fsub(a, b)
         builder.store(code.fused(away, away, builder.load(total)), total)
-    summed = builder.load(total)
+
+    whole = builder.and_(code.arguments[4], _PLACE(-_CHAINS * LANES))
+    with code.loop(_PLACE(0), whole, _CHAINS * LANES) as (x, _):
+        for number, total in enumerate(totals):
+            add(code.plus(x, number * LANES), total)
+    with code.loop(whole, code.arguments[4]) as (x, _):
+        add(x, totals[0])
+    first, *others = map(builder.load, totals)
+    summed = reduce(builder.fadd, others, first)
     for half in (8, 4, 2, 1):
         moved = ir.Constant(_INDICES, [(lane + half) % LANES for lane in range(LANES)])
         summed = builder.fadd(summed, builder.shuffle_vector(summed, summed, moved))

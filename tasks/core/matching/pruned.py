@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 
 from tasks.core.matching.blocks import Frame, Searched
 from tasks.core.matching.kernels import FARTHEST, ROUNDING
-from tasks.core.matching.lanes import SIDE
 from tasks.core.matching.visit import visit
 
 _ROWS = 1024  # of a query's blocks, whose products with a gallery's are held at once
@@ -32,7 +31,7 @@ class PrunedSearch:
         self._frame = frame
         self._vectors = frame.vectors(query.levels)
         self._blocks = query.blocks
-        self._table = torch.from_numpy(query.blocks.table).repeat_interleave(SIDE, dim=3).numpy()
+        self._table = query.blocks.table.copy()
         self._table[:, :, 0] = 1
         centres, radii = (torch.from_numpy(each) for each in (query.blocks.centres, query.blocks.radii))
         self._squares = (centres[:, -1] + radii.square()).numpy()

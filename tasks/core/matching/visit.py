@@ -14,7 +14,7 @@ from tasks.core.matching.lanes import LANES, SIDE, add_blend, apart, choose, sie
 
 _GROUP = 28  # of a query's blocks, one after the other
 _FEW = 16  # of a gallery's blocks, at first, then four times as many, while nothing near is known
-_PIECE = 256  # channels, a multiple of 16, measured at once
+_PIECE = 512  # channels, a multiple of 16, measured at once
 _TWO = np.float32(2)
 
 _first_short, _next_short = sieve(SHORT_STEP + 1, fresh=True), sieve(SHORT_STEP, fresh=False)
@@ -56,15 +56,14 @@ def _bound(
     for step in range(steps):
         if count == 0:
             break
-        own = (step * size + number) * rows * LANES
-        other = step * size * rows * SIDE
+        own, other = (step * size + number) * rows * SIDE, step * size * rows * SIDE
         if step == 0:
             if rows == SHORT_STEP + 2:
                 count = _first_short(chosen, masks, sums, count, query, own, gallery, other, floors)
             else:
                 count = _first_long(chosen, masks, sums, count, query, own, gallery, other, floors)
         else:
-            own, other = own + LANES, other + SIDE
+            own, other = own + SIDE, other + SIDE
             if rows == SHORT_STEP + 2:
                 count = _next_short(chosen, masks, sums, count, query, own, gallery, other, floors)
             else:
@@ -154,7 +153,7 @@ def visit(
         squares: squared norms (B',) of the query's centres.
         query_radii: (B',) of the query's blocks.
         norms: squared norms (B, 4) of the query's patches.
-        query: the query's table, each patch four times, (S, B, step + 2, 16).
+        query: the query's table (S, B, step + 2, 4), its first row 1.
         vectors: the query's vectors (H * W, C), the levels one after the other.
         radii: (B',) of the gallery's blocks.
         gallery: the gallery's table (S, B, step + 2, 4).

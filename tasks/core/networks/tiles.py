@@ -56,8 +56,10 @@ def features(
     """
     if how.tile is None:
         embeddings, levels = backbone(torch.from_numpy(np.stack(inputs)))
-        stored = {level: values.numpy().astype(dtype) for level, values in levels.items()}
-        return embeddings.numpy().astype(dtype), stored
+        kind = torch.from_numpy(np.empty(0, dtype)).dtype  # torch converts to float16 several times as fast
+        return embeddings.to(kind).numpy(), {
+            level: values.to(kind).numpy() for level, values in levels.items()
+        }
     found = [
         pass_tiles(backbone, image, grids, how.tile, how.overlap, batch_size=batch_size, dtype=dtype)
         for image in inputs

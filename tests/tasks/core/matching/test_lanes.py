@@ -55,12 +55,12 @@ def bits(level: NDArray[Any]) -> NDArray[Any]:
 @pytest.mark.parametrize("fresh", [True, False])
 @pytest.mark.parametrize("count", [0, 1, 7])
 def test_a_sieve_keeps_the_blocks_with_a_pair_above_its_floor(fresh: bool, count: int) -> None:
-    query, gallery = normal(0, 2, 5, ROWS + 1, LANES), normal(1, 2, 11, ROWS + 1, SIDE)
+    query, gallery = normal(0, 2, 5, ROWS + 1, SIDE), normal(1, 2, 11, ROWS + 1, SIDE)
     chosen = np.array([9, 3, 4, 10, 0, 7, 1], np.int32)
     before, floors = normal(2, len(chosen), LANES), 5 + normal(3, LANES)
     masks, sums, numbers = np.zeros(len(chosen), np.int32), before.copy(), chosen.copy()
     step, own = 1, 4
-    first, start = (step * 5 + own) * (ROWS + 1) * LANES, step * 11 * (ROWS + 1) * SIDE
+    first, start = (step * 5 + own) * (ROWS + 1) * SIDE, step * 11 * (ROWS + 1) * SIDE
     call = sift if fresh else sift_on
     kept = call(numbers, masks, sums, count, query, first, gallery, start, floors)
     expected = []
@@ -68,7 +68,7 @@ def test_a_sieve_keeps_the_blocks_with_a_pair_above_its_floor(fresh: bool, count
         totals, mask = [], 0
         for lane in range(LANES):
             terms = [
-                float(query[step, own, row, lane]) * float(gallery[step, block, row, lane % SIDE])
+                float(query[step, own, row, lane // SIDE]) * float(gallery[step, block, row, lane % SIDE])
                 for row in range(ROWS + 1)
             ]
             totals.append(sum(terms[:ROWS]) + (0 if fresh else float(before[place, lane])))
@@ -100,10 +100,11 @@ def test_cells_are_blended_into_what_is_there(kind: type[np.floating[Any]]) -> N
 
 
 @pytest.mark.parametrize("kind", [np.float16, np.float32])
-def test_a_difference_is_squared_and_summed(kind: type[np.floating[Any]]) -> None:
-    a, b = normal(0, 3, 48), normal(1, 2, 48).astype(kind)
-    expected = ((a[2, :32].astype(np.float64) - b[1, 16:]) ** 2).sum()
-    np.testing.assert_allclose(difference(a, 96, bits(b), 64, 32), expected, rtol=1e-6)
+@pytest.mark.parametrize("length", [16, 64, 144])
+def test_a_difference_is_squared_and_summed(kind: type[np.floating[Any]], length: int) -> None:
+    a, b = normal(0, 3, 160), normal(1, 2, 160).astype(kind)
+    expected = ((a[2, :length].astype(np.float64) - b[1, 16 : 16 + length]) ** 2).sum()
+    np.testing.assert_allclose(difference(a, 320, bits(b), 176, length), expected, rtol=1e-6)
 
 
 def test_every_finite_half_is_read_exactly() -> None:
