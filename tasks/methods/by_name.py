@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.interface import Method
 from tasks.job import Part, Stage
+from tasks.memory import release
 from tasks.methods.ensemble import EnsembleScoring
 from tasks.methods.fitted import FeatureScoring, score_jointly
 from tasks.methods.scoring import Scoring
@@ -39,6 +40,9 @@ def pieces(part: Part) -> list[FeatureScoring]:
 def score(scorings: Sequence[Scoring]) -> list[list[Stage]]:
     """Append the scores that test images lack, by the scorings of a group; the stages of each."""
     from_features = [scoring for scoring in scorings if isinstance(scoring, FeatureScoring)]
-    if len(from_features) == len(scorings):
-        return score_jointly(from_features)
-    return [scoring.score() for scoring in scorings]
+    try:
+        if len(from_features) == len(scorings):
+            return score_jointly(from_features)
+        return [scoring.score() for scoring in scorings]
+    finally:
+        release()  # training images that were kept

@@ -29,6 +29,7 @@ from tasks.core.networks.geometry import Size
 from tasks.core.networks.preprocess import normalised, preprocess
 from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Stage
+from tasks.memory import release
 from tasks.network import network_of
 from tasks.progress import report
 from tasks.run.crops import CROPS
@@ -97,6 +98,7 @@ def _workers(limit: int) -> Iterator[Executor]:
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(threads)
+        release()
 
 
 def _append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -23,7 +23,7 @@ from tasks.core.matching.pyramid import concatenate
 from tasks.core.matching.window import WindowedSearch, fewest_candidates
 
 _QUERY_TILE, _PATCH_TILE = 784, 1568  # their products stay in cache
-_FIRST = 8  # images of a gallery, of which a frame is made besides the query
+_FIRST, _FIRST_BYTES = 8, 2**28  # images of a gallery that a frame is made of besides the query, at most
 _PAIRS = 16384  # whose differences are held at once
 
 Pyramid = Sequence[NDArray[Any]]
@@ -144,8 +144,8 @@ def match_each(
     gallery of k: they are copied then, and the search goes on.
 
     `frames` are those that earlier queries of the same shapes made, and are added to: what was made in them
-    of a `KeptPyramid` is not made again. They are made of a query and the first images of its gallery, which
-    are in memory together then; without `frames`, of the query.
+    of a `KeptPyramid` is not made again. They are made of a query and a few images of its gallery, in memory
+    together where they are small; without `frames`, of the query.
     """
     shapes = [np.shape(level) for level in query]
     kappas: dict[Part, int] = {}
@@ -163,13 +163,11 @@ def match_each(
             kappas[part] = max(matching.kappa, kappas.get(part, 0))
             counts.setdefault(part, set()).add(matching.images)
     images = _of_shapes(gallery, shapes)
-    first = list(islice(images, 1 if frames is None else _FIRST))
-    if not first:
-        raise ValueError("the gallery is empty")
-    framed = [query] if frames is None else [query, *first]
-    frames = {} if frames is None else frames
+    first = _first(images) if frames is not None else []
+    framed, frames = [query, *first], {} if frames is None else frames
     searches = {part: _search(part, framed, kappa, device, frames) for part, kappa in kappas.items()}
     found: dict[tuple[Part, int], NDArray[np.float32]] = {}
+    offered = 0
     for offered, pyramid in enumerate(chain(first, images), start=1):
         for part, search in searches.items():
             if offered <= max(counts[part]):
@@ -179,6 +177,8 @@ def match_each(
                     search.offer(part.offered(pyramid, device))
             if offered in counts[part]:
                 found[part, offered] = search.squared().copy()
+    if not offered:
+        raise ValueError("the gallery is empty")
     return [
         [
             np.ascontiguousarray(
@@ -198,6 +198,18 @@ def _of_shapes(gallery: Iterable[Pyramid], shapes: Sequence[tuple[int, ...]]) ->
                 f"image {number} of the gallery has levels of other shapes than the query's {shapes}"
             )
         yield pyramid
+
+
+def _first(images: Iterator[Pyramid]) -> list[Pyramid]:
+    """The first images of a gallery, as many as tell the axes and are small together; one, however large."""
+    first: list[Pyramid] = []
+    size = 0
+    for image in images:
+        first.append(image)
+        size += sum(level.nbytes for level in image)
+        if len(first) == _FIRST or size >= _FIRST_BYTES:
+            break
+    return first
 
 
 def _search(

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -17,6 +17,7 @@ from tasks.core.matching.blocks import Frame, Searched
 from tasks.core.matching.kept import KeptPyramid
 from tasks.core.matching.matching import Frames, Matching, Pyramid, match, match_each, patch_scores
 from tasks.core.matching.preparation import Preparation
+from tasks.core.matching.pruned import PrunedSearch
 
 SIZES = ((12, 20, 3), (6, 10, 5), (3, 5, 7))
 
@@ -365,3 +366,36 @@ def test_scores_are_means_over_kappa_of_distances_or_their_squares() -> None:
     squared = np.array([[[4.0, 16.0]]], dtype=np.float32)
     assert patch_scores(squared, "squared") == 10
     assert patch_scores(squared, "euclidean") == 3
+
+
+@pytest.mark.parametrize(("limit", "ahead"), [(1, 1), (2**28, 4)])
+def test_a_frame_is_of_as_many_images_as_are_small_together(
+    limit: int, ahead: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(matching, "_FIRST", 4)
+    monkeypatch.setattr(matching, "_FIRST_BYTES", limit)
+    rng = np.random.default_rng(11)
+    images, events = [pyramid(rng) for _ in range(6)], []
+    offer = PrunedSearch.offer
+
+    def framed(of: Sequence[Any], upsampling: Any) -> Frame:
+        events.append(f"a frame of {len(of)}")
+        return Frame(of, upsampling)
+
+    def offered(search: Any, image: Any) -> None:
+        events.append("offered")
+        offer(search, image)
+
+    def read() -> Iterator[Pyramid]:
+        for image in images:
+            events.append("read")
+            yield image
+
+    monkeypatch.setattr(matching, "Frame", framed)
+    monkeypatch.setattr(PrunedSearch, "offer", offered)
+    points, query = [Matching((0, 1, 2))], pyramid(rng)
+    ((found,),) = match_each(query, read(), points, frames={})
+    first = [*["read"] * ahead, f"a frame of {1 + ahead}", *["offered"] * ahead]
+    assert events == [*first, *["read", "offered"] * (6 - ahead)]
+    np.testing.assert_array_equal(found, match(query, images)[0])
+    assert events[len(first) + 2 * (6 - ahead)] == "a frame of 1"
