@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from tasks.core.memory import release
 from tasks.core.methods.ensemble import Ensemble
 from tasks.core.methods.interface import Method
 from tasks.job import Part, Stage
-from tasks.memory import release
 from tasks.methods.ensemble import EnsembleScoring
 from tasks.methods.fitted import FeatureScoring, score_jointly
 from tasks.methods.scoring import Scoring

@@ -22,6 +22,7 @@ from storage.datasets.manifest import ImageFile
 from storage.errors import DatasetError
 from tasks.core.batches import batches
 from tasks.core.config import Configuration
+from tasks.core.memory import release
 from tasks.core.metrics.drift import look
 from tasks.core.networks import tiles
 from tasks.core.networks.backbone import Backbone
@@ -29,7 +30,6 @@ from tasks.core.networks.geometry import Size
 from tasks.core.networks.preprocess import normalised, preprocess
 from tasks.core.networks.traits import Level
 from tasks.job import Job, Part, Stage
-from tasks.memory import release
 from tasks.network import network_of
 from tasks.progress import report
 from tasks.run.crops import CROPS

@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from tasks.core.memory import release
+
 if TYPE_CHECKING:
     from tasks.core.matching.blocks import Frame, Searched
+
+_OFTEN = 2**25  # bytes that stay
 
 
 class KeptPyramid(tuple[NDArray[Any], ...]):
@@ -28,13 +32,14 @@ class KeptPyramids:
     """Reads pyramids by name; the first that fit into `memory` bytes, beside one that is read, stay.
 
     Passes over more images than fit find the same ones in memory each time. `count` says how many there are:
-    the last is read beside none.
+    the last is read beside none. What reading leaves between those that stay is given back now and then.
     """
 
     def __init__(self, read: Callable[[str], Sequence[NDArray[Any]]], memory: float, count: int) -> None:
         """Nothing is read yet."""
         self._read, self._memory, self._count, self._is_full = read, memory, count, False
         self._kept: dict[str, KeptPyramid] = {}
+        self._new = 0
 
     def __call__(self, name: str) -> KeptPyramid:
         """The levels of an image."""
@@ -47,4 +52,8 @@ class KeptPyramids:
             self._is_full = total > self._memory
             if not self._is_full:
                 self._kept[name] = pyramid
+                self._new += pyramid.nbytes
+                if self._new > _OFTEN:
+                    self._new = 0
+                    release()
         return pyramid

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.memory import release
+from tasks.core.memory import release
 
 SIZE, COUNT = 2**16, 4096  # arrays of 256 MiB together, each too small to be a mapping of its own
 
