@@ -10,7 +10,7 @@ The coordinates of an upsampled level are the upsampled coordinates of its cells
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numba
@@ -94,25 +94,24 @@ class Frame:
         self.grid = grid_of([level.shape for level in levels[1:]], self._height, self._width, upsampling)
         self._step = LONG_STEP if self.is_pyramid else SHORT_STEP
         effort = _FOR_MANY if len(images) > 1 else _FOR_ONE
+        fine, *others = (_filled(level.shape[2]) for level in levels)
         samples = self._samples(images, effort.patches)
-        fine, coarse = (torch.cat(vectors) for vectors in zip(*samples, strict=True))
-        self._narrow = principal_axes(fine, min(effort.narrow, fine.shape[1]))
-        vectors = torch.cat([fine @ self._narrow, coarse], dim=1)
+        finest, coarse = torch.split(samples, [fine, sum(others)], dim=1)
+        self._narrow = principal_axes(finest, min(effort.narrow, fine))
+        vectors = torch.cat([finest @ self._narrow, coarse], dim=1)
         most = vectors.shape[1] * 3 // 4 // LANES * LANES  # the last ones tell little
         axes = principal_axes(vectors, min(effort.axes, most))
-        sizes = [-(-level.shape[2] // LANES) * LANES for level in levels[1:]]
-        self._axes = torch.split(axes, [self._narrow.shape[1], *sizes])
+        self._axes = torch.split(axes, [self._narrow.shape[1], *others])
 
-    def _samples(self, images: Sequence[Sequence[Tensor]], patches: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Of each image its part of so many patches: their vectors in the finest level, and in the others."""
-        positions = self._height * self._width
-        stride = max(1, positions * len(images) // patches)
-        for number, levels in enumerate(images):
-            places = np.arange(number * stride // len(images), positions, stride)
-            finest, *coarse = self._centred(levels)
-            upsampled = torch.zeros(len(places), sum(level.shape[2] for level in coarse))
-            self._upsample(upsampled.numpy(), 0, coarse, places)
-            yield finest.flatten(0, 1)[places], upsampled
+    def _samples(self, images: Sequence[Sequence[Tensor]], patches: int) -> Tensor:
+        """About so many centred patches (N, C), as many of each image."""
+        positions, count = self._height * self._width, len(images)
+        stride = max(1, positions * count // patches)
+        places = [np.arange(number * stride // count, positions, stride) for number in range(count)]
+        found = [
+            self._patches(self._centred(levels), some) for levels, some in zip(images, places, strict=True)
+        ]
+        return torch.cat(found)
 
     def searched(self, levels: Sequence[Tensor]) -> Searched:
         """An image of the frame's shapes, of levels (Hi, Wi, Ci) float16 or float32."""
@@ -124,25 +123,23 @@ class Frame:
 
     def vectors(self, levels: Sequence[NDArray[Any]]) -> NDArray[np.float32]:
         """The patches of `Searched.levels` (H * W, C), the levels one after the other."""
-        finest, *coarse = map(_single, levels)
-        fine = finest.shape[2]
-        channels = fine + sum(level.shape[2] for level in coarse)
-        out = torch.zeros(self._height * self._width, channels)
-        out[:, :fine] = finest.flatten(0, 1)
-        self._upsample(out.numpy(), fine, coarse, np.arange(len(out)))
-        return out.numpy()
+        every = np.arange(self._height * self._width)
+        return self._patches(list(map(_single, levels)), every).numpy()
 
     def _completed(self, levels: Sequence[Tensor]) -> Sequence[Tensor]:
         """The levels, with a coarse one of nothing beside one alone."""
         return levels if self.is_pyramid else [*levels, torch.zeros(1, 1, 1)]
 
-    def _upsample(
-        self, out: NDArray[np.float32], first: int, coarse: Sequence[Tensor], places: NDArray[np.int64]
-    ) -> None:
-        """Add coarse levels at N places of the finest grid to the columns of `out` (N, C) from `first` on."""
+    def _patches(self, levels: Sequence[Tensor], places: NDArray[np.int64]) -> Tensor:
+        """The patches (N, C) at N places of the finest grid, the levels one after the other."""
+        finest, *coarse = levels
+        first = finest.shape[2]
+        out = torch.zeros(len(places), sum(level.shape[2] for level in levels))
+        out[:, :first] = finest.flatten(0, 1)[places]
         for depth, level in enumerate(coarse):
-            _upsample(out, first, level.numpy(), depth, self.grid, places)
+            _upsample(out.numpy(), first, level.numpy(), depth, self.grid, places)
             first += level.shape[2]
+        return out
 
     def _centred(self, levels: Sequence[Tensor]) -> list[Tensor]:
         """The levels less the frame's means, channels filled up with 0: distances stay, rounding shrinks."""
@@ -173,7 +170,7 @@ class Frame:
     def _nothing(self, size: int) -> Blocks:
         """Blocks of so many coordinates to be filled."""
         count = -(-self._height // 2) * -(-self._width // 2)
-        padded = -(-count // LANES) * LANES
+        padded = _filled(count)
         middle = min(_CENTRE, size)
         centres = np.full((padded, middle + 1), _NOWHERE, np.float32)
         centres[count:, :middle] = 0
@@ -186,9 +183,14 @@ class Frame:
         )
 
 
+def _filled(count: int) -> int:
+    """The next multiple of 16."""
+    return -(-count // LANES) * LANES
+
+
 def _room(shape: Sequence[int], dtype: torch.dtype) -> Tensor:
     """Zeros of a level's shape, channels to the next multiple of 16."""
-    return torch.zeros(*shape[:2], -(-shape[2] // LANES) * LANES, dtype=dtype)
+    return torch.zeros(*shape[:2], _filled(shape[2]), dtype=dtype)
 
 
 def _measured(level: Tensor) -> NDArray[Any]:
