@@ -1,1 +1,5 @@
 """What runs, in which order."""
+
+from tasks.core.memory import reuse
+
+reuse()

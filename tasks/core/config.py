@@ -16,7 +16,7 @@ Protocol = Literal["paper", "full", "full256"]
 FeatureDtype = Literal["float16", "float32"]
 
 DEFAULT_BATCH_SIZE = 16
-DEFAULT_MEMORY_GIB = 2.0  # of training images, kept while fitting and scoring
+DEFAULT_MEMORY_GIB = 1.5  # of training images, kept while fitting and scoring
 DEFAULT_TOLERANCE = 0.005  # of a metric: what it may lose or gain before it is called worse or better
 _GEOMETRIES: Mapping[Protocol, tuple[int, int | None]] = {  # of each protocol: resize and crop, pixels
     "paper": (256, INPUT_SIZE),

@@ -62,10 +62,11 @@ class Part(NamedTuple):
 
     def searched(self, pyramid: Pyramid, frame: Frame) -> Searched:
         """The same in a frame, made once of a pyramid that is kept."""
-        made = pyramid.searched if isinstance(pyramid, KeptPyramid) else {}
-        if frame not in made:
-            made[frame] = frame.searched(self.prepared(pyramid, "cpu"))
-        return made[frame]
+
+        def make() -> Searched:
+            return frame.searched(self.prepared(pyramid, "cpu"))
+
+        return pyramid.searched(frame, make) if isinstance(pyramid, KeptPyramid) else make()
 
 
 Frames = MutableMapping[Part, Frame]
@@ -144,8 +145,8 @@ def match_each(
     gallery of k: they are copied then, and the search goes on.
 
     `frames` are those that earlier queries of the same shapes made, and are added to: what was made in them
-    of a `KeptPyramid` is not made again. They are made of a query and a few images of its gallery, in memory
-    together where they are small; without `frames`, of the query.
+    of a `KeptPyramid`, and stays, is not made again. They are made of a query and a few images of its
+    gallery, in memory together where they are small; without `frames`, of the query.
     """
     shapes = [np.shape(level) for level in query]
     kappas: dict[Part, int] = {}

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -47,3 +49,28 @@ def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", without)
     release()
     assert asked == [None]
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
+@pytest.mark.parametrize(("begin", "again"), [("import flows", False), ("", True)])
+def test_large_arrays_of_threads_are_made_where_others_were(begin: str, again: bool) -> None:
+    """In a process of its own, as that lasts; counted are the pages that it was given."""
+    code = f"""
+{begin}
+import resource, threading
+
+def work():
+    b"1" * 2**25
+
+def pages():
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+pages()
+before = pages()
+print(pages() - before)
+"""
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout
+    assert (int(shown) > 2**25 / os.sysconf("SC_PAGE_SIZE") / 2) == again

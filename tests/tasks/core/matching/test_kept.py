@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from tasks.core.matching.kept import KeptPyramids
-from tasks.core.matching.matching import Matching, match_each
 
 SIZES = ((8, 8, 16), (4, 4, 20))
 BYTES = sum(int(np.prod(size)) for size in SIZES) * 2
@@ -34,12 +37,26 @@ def test_the_first_images_that_fit_are_read_once(room: float, kept: int) -> None
     assert reads == names + 2 * names[kept:]
 
 
-def test_what_searches_made_of_images_counts() -> None:
-    """What one image takes beyond the room is found out when the next is read."""
-    pyramids = KeptPyramids(levels, 4 * BYTES, 5)
-    first = pyramids("1")
-    assert first.nbytes == BYTES
-    match_each(levels("0"), [first], [Matching((0, 1))], frames={})
-    assert first.nbytes > 4 * BYTES
-    assert pyramids("1") is first
-    assert pyramids("2") is not pyramids("2")
+@pytest.mark.parametrize(
+    ("room", "kept", "made"), [(4 * BYTES, 3, 10), (5 * BYTES, 5, 10), (9 * BYTES, 5, 8), (13 * BYTES, 5, 6)]
+)
+def test_all_levels_stay_before_what_searches_made_of_them(room: float, kept: int, made: int) -> None:
+    """Of two passes over five images, of which a search makes two images' bytes each; it finds the kept."""
+    reads: list[str] = []
+    makes: list[str] = []
+    frame: Any = object()
+
+    def read(name: str) -> list[NDArray[np.float16]]:
+        reads.append(name)
+        return levels(name)
+
+    def make(name: str) -> Any:
+        makes.append(name)
+        return SimpleNamespace(added_bytes=2 * BYTES, name=name)
+
+    pyramids = KeptPyramids(read, room, 5)
+    names = ["3", "1", "4", "5", "2"]
+    for name in names * 2:
+        found: Any = pyramids(name).searched(frame, partial(make, name))
+        assert found.name == name
+    assert (len(reads), len(makes)) == (10 - kept, made)
