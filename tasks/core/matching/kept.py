@@ -27,11 +27,6 @@ class KeptPyramid(tuple[NDArray[Any], ...]):
         self._has_room = has_room
         self._searched: dict[Frame, Searched] = {}
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the levels."""
-        return sum(level.nbytes for level in self)
-
     def searched(self, frame: Frame, make: Callable[[], Searched]) -> Searched:
         """The image in a frame, made once where there is room for it."""
         if frame in self._searched:
