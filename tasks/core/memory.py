@@ -14,17 +14,15 @@ def reuse() -> None:
 
     For the rest of the process; before it has threads, which otherwise have memory of their own.
     """
-    with suppress(AttributeError, OSError, TypeError):
-        library = ctypes.CDLL(None)
-        for parameter, value in (
-            (_ARENA_MAX, 1),
-            (_MMAP_THRESHOLD, _LARGEST),
-            (_TRIM_THRESHOLD, _LARGEST),
-        ):
-            library.mallopt(parameter, value)
+    for parameter, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGEST), (_TRIM_THRESHOLD, _LARGEST)):
+        _call("mallopt", parameter, value)
 
 
 def release() -> None:
     """Give it back to the system."""
+    _call("malloc_trim", 0)
+
+
+def _call(function: str, *numbers: int) -> None:
     with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
+        getattr(ctypes.CDLL(None), function)(*numbers)

@@ -244,31 +244,28 @@ def extraction_rows(root: Path, folder: Path, settings: Sequence[Configuration])
 
     What `ingest` has just decoded is not decoded again; the other rows are without that.
     """
-    rows: list[Row] = []
-    theirs: Measured | None = None
+    part = prepare_part(root, folder / "plainly", settings[0], Spade())
+    weights, few = Path(part.job.weights_file), part.manifest.used()[:64]
+    count = len(part.manifest.used())
+    plainly = measure(lambda: baselines.extract_plainly(part.job.dataset, few, weights, folder))
+    rows = []
     for number, each in enumerate(settings):
-        for decoded in (True, False):
-            part = prepare_part(root, folder / f"extracted-{number}-{decoded}", each, Spade())
-            if not decoded:
-                CROPS.clear()
-            manifest, weights = part.manifest, Path(part.job.weights_file)
-            images = [*manifest.train(), *manifest.test()]
-            few = images[:64]
-            if theirs is None:
-                theirs = measure(lambda: baselines.extract_plainly(part.job.dataset, few, weights, folder))  # noqa: B023
-            network, batch = network_of(each, weights), torch.randn(16, 3, 224, 224)
-            network(batch)
-            bare = measure(partial(list, map(network, [batch] * 4)))
-            ours = measure(partial(extract.fn, part))
-            case = f"extract {len(images)} images, wide_resnet50_2, {each.precision}"
-            plainly, passes = (
-                replace(measured, seconds=measured.seconds * len(images) / len(few))
-                for measured in (theirs, bare)
-            )
-            if not decoded:
-                rows.append(compare(case, f"plain loop, from {len(few)} images", ours, plainly, 2))
-            case += ", decoded by ingest" if decoded else ""
-            rows.append(compare(case, "its forward passes alone, from 64 images", ours, passes, 1 / 1.15))
+        network, batch = network_of(each, weights), torch.randn(16, 3, 224, 224)
+        network(batch)
+        passes = measure(partial(list, map(network, [batch] * (len(few) // 16))))
+        theirs, bare = (
+            replace(measured, seconds=measured.seconds * count / len(few)) for measured in (plainly, passes)
+        )
+        case = f"extract {count} images, wide_resnet50_2, {each.precision}"
+        part = prepare_part(root, folder / f"decoded-{number}", each, Spade())
+        ours = measure(partial(extract.fn, part))
+        against = f"its forward passes alone, from {len(few)} images"
+        rows.append(compare(f"{case}, decoded by ingest", against, ours, bare, 1 / 1.15))
+        part = prepare_part(root, folder / f"from-files-{number}", each, Spade())
+        CROPS.clear()
+        ours = measure(partial(extract.fn, part))
+        rows.append(compare(case, f"plain loop, from {len(few)} images", ours, theirs, 2))
+        rows.append(compare(case, against, ours, bare, 1 / 1.15))
     return rows
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tasks.core.memory import release
+from tasks.core.memory import release, reuse
 
 SIZE, COUNT = 2**16, 4096  # arrays of 256 MiB together, each too small to be a mapping of its own
 
@@ -49,6 +49,8 @@ def test_another_library_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", without)
     release()
     assert asked == [None]
+    reuse()
+    assert len(asked) > 1
 
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="the C library is not glibc")
